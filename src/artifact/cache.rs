@@ -1,0 +1,265 @@
+//! The cache directory: private, one file an artifact, one key for all.
+
+use std::collections::hash_map::RandomState;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::unistd::Uid;
+
+use super::container::{self, Artifact, Needs, Seal};
+
+/// Age of a temporary file that nobody writes any more.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// An open cache directory.
+#[derive(Debug)]
+pub struct Cache {
+    /// As the operator knows it, for messages.
+    shown: PathBuf,
+    dir: File,
+    key: [u8; 32],
+}
+
+/// Held while one process compiles; others that want the same artifact wait.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+impl Cache {
+    /// Opens the cache in `asked`, or else in `$XDG_CACHE_HOME/wasgun`,
+    /// `$HOME/.cache/wasgun` or, for root and users without a home,
+    /// `/var/cache/wasgun`; makes the directory if need be.
+    ///
+    /// # Errors
+    /// The directory cannot be made, belongs to somebody else, or is open to
+    /// others.
+    pub fn open(asked: Option<&Path>) -> Result<Self> {
+        let dir = match asked {
+            Some(dir) => dir.to_path_buf(),
+            None => default_dir(),
+        };
+        Self::open_dir(&dir).with_context(|| {
+            format!("cannot use the cache directory {}; name another with --cache-dir", dir.display())
+        })
+    }
+
+    fn open_dir(dir: &Path) -> Result<Self> {
+        if !dir.exists() {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        let directory = OFlag::O_DIRECTORY.bits();
+        let open = match OpenOptions::new().read(true).custom_flags(directory).open(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => bail!("it is not a directory"),
+            opened => opened?,
+        };
+        // Whoever can write here chooses the code that the server runs.
+        let metadata = open.metadata()?;
+        if metadata.uid() != Uid::effective().as_raw() {
+            bail!("it belongs to user {}, not to user {}", metadata.uid(), Uid::effective());
+        }
+        if metadata.mode() & 0o077 != 0 {
+            bail!(
+                "others may enter it (mode {:o}); it has to be wasgun's alone (`chmod 700`)",
+                metadata.mode() & 0o777
+            );
+        }
+        let key = key(&within(&open, "key")).with_context(|| dir.join("key").display().to_string())?;
+        Ok(Self { shown: dir.to_path_buf(), dir: open, key })
+    }
+
+    /// The artifact of `fingerprint`, if it is there and whole. A damaged or
+    /// forged one counts as absent, and says so in the log.
+    pub fn find(&self, fingerprint: &blake3::Hash) -> Option<Artifact> {
+        let name = artifact_name(fingerprint);
+        let file = File::open(within(&self.dir, &name)).ok()?;
+        match Artifact::verify(file, self.seal(&name)) {
+            Ok(artifact) => Some(artifact),
+            Err(error) => {
+                let path = self.shown.join(&name);
+                tracing::warn!("{} is not used, and will be made again: {error:#}", path.display());
+                None
+            }
+        }
+    }
+
+    /// Stores an artifact under `fingerprint`, in one step.
+    ///
+    /// # Errors
+    /// Writing fails.
+    pub fn store(&self, fingerprint: &blake3::Hash, image: &[u8], needs: &Needs) -> Result<PathBuf> {
+        let name = artifact_name(fingerprint);
+        let path = self.shown.join(&name);
+        self.sweep();
+        replace(&within(&self.dir, &name), 0o600, |file| {
+            container::write(file, image, needs, self.seal(&name))
+        })
+        .with_context(|| {
+            format!("cannot keep what was compiled as {}; --cache-dir names another place", path.display())
+        })?;
+        Ok(path)
+    }
+
+    fn seal<'a>(&'a self, name: &'a str) -> Seal<'a> {
+        Seal { key: &self.key, name }
+    }
+
+    /// Removes what processes left behind that were killed while they wrote.
+    fn sweep(&self) {
+        for entry in fs::read_dir(within(&self.dir, "")).into_iter().flatten().flatten() {
+            let is_old = |metadata: fs::Metadata| {
+                metadata.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED))
+            };
+            if entry.path().extension().is_some_and(|end| end == "tmp") && entry.metadata().is_ok_and(is_old)
+            {
+                drop(fs::remove_file(entry.path()));
+            }
+        }
+    }
+
+    /// Waits until no other process compiles `fingerprint`.
+    ///
+    /// # Errors
+    /// The lock file cannot be opened.
+    pub fn lock(&self, fingerprint: &blake3::Hash) -> Result<Lock> {
+        let name = format!("{fingerprint}.lock");
+        let context = || format!("cannot lock {}", self.shown.join(&name).display());
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let file = options.open(within(&self.dir, &name)).with_context(context)?;
+        let file =
+            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).with_context(context)?;
+        Ok(Lock { _file: file })
+    }
+}
+
+fn artifact_name(fingerprint: &blake3::Hash) -> String {
+    format!("{fingerprint}.cwasm")
+}
+
+/// A file of an open directory, by its descriptor: what was checked is what is
+/// used, whatever is renamed or linked meanwhile.
+fn within(dir: &File, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name)
+}
+
+fn default_dir() -> PathBuf {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(dir) = absolute("XDG_CACHE_HOME") {
+        return dir.join("wasgun");
+    }
+    match absolute("HOME") {
+        Some(home) if !Uid::effective().is_root() && home != Path::new("/") => home.join(".cache/wasgun"),
+        _ => PathBuf::from("/var/cache/wasgun"),
+    }
+}
+
+/// The directory's key, made at first use. Linked into place whole, so two
+/// servers that start at once agree on it.
+fn key(path: &Path) -> Result<[u8; 32]> {
+    let read = || -> Result<Option<[u8; 32]>> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes.try_into().ok().context("it is damaged; remove it")?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    };
+    if let Some(key) = read()? {
+        return Ok(key);
+    }
+    let mut fresh = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut fresh)?;
+    let temporary = temporary_name(path);
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary)?;
+    file.write_all(&fresh)?;
+    file.sync_all()?;
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
+        _ => read()?.context("the key vanished while it was made"),
+    }
+}
+
+/// A name beside `path` that nobody can guess or have left behind: process ids
+/// repeat, in containers at each start.
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    // The seed of a hash map is random.
+    name.push(format!(".{:016x}.tmp", RandomState::new().build_hasher().finish()));
+    PathBuf::from(name)
+}
+
+/// Writes a file beside `path` and renames it over `path`: a reader sees the
+/// old one or the new one, never a part.
+pub(super) fn replace(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut io::BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let temporary = temporary_name(path);
+    let file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&temporary)?;
+    let mut buffered = io::BufWriter::new(&file);
+    let written = write(&mut buffered).and_then(|()| buffered.flush()).and_then(|()| file.sync_all());
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+        drop(fs::remove_file(&temporary));
+        return Err(error);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs() -> Needs {
+        Needs { generation: 3, memories: 1, initial_memory: 0, tables: 1, initial_table: 0 }
+    }
+
+    fn private() -> tempfile::TempDir {
+        tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
+    }
+
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn finds_what_it_stored_until_it_is_damaged() {
+        let dir = private();
+        let cache = Cache::open(Some(dir.path())).unwrap();
+        let name = blake3::hash(b"component");
+        assert!(cache.find(&name).is_none());
+        let path = cache.store(&name, b"code", &needs()).unwrap();
+        assert_eq!(cache.find(&name).unwrap().needs, needs());
+        assert!(Cache::open(Some(dir.path())).unwrap().find(&name).is_some(), "the key is kept");
+
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[0] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(cache.find(&name).is_none());
+    }
+
+    #[test]
+    fn a_file_from_another_directory_is_foreign() {
+        let (one, other) = (private(), private());
+        let name = blake3::hash(b"component");
+        let path = Cache::open(Some(one.path())).unwrap().store(&name, b"code", &needs()).unwrap();
+        let cache = Cache::open(Some(other.path())).unwrap();
+        fs::copy(&path, other.path().join(path.file_name().unwrap())).unwrap();
+        assert!(cache.find(&name).is_none());
+    }
+
+    #[test]
+    fn a_directory_that_others_may_enter_is_refused() {
+        let dir = private();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o750)).unwrap();
+        let error = Cache::open(Some(dir.path())).unwrap_err();
+        assert!(format!("{error:#}").contains("chmod 700"), "{error:#}");
+    }
+}

@@ -1,0 +1,16 @@
+//! Compiled components on disk: a content-addressed cache, and the container
+//! format that `wasgun compile` writes too.
+//!
+//! An artifact is machine code that the server will run, so it is believed only
+//! with a MAC under a key that lives in the same private directory. What the
+//! code means is the host's matter; nothing here knows wasm.
+
+mod cache;
+mod container;
+
+pub use cache::{Cache, Lock};
+pub use container::{Artifact, Needs};
+
+/// Name of an artifact: in the cache a hash of everything that it depends on,
+/// elsewhere one of its content.
+pub type Fingerprint = String;

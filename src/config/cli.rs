@@ -1,0 +1,125 @@
+//! The command line.
+
+use std::ffi::OsString;
+
+use clap::builder::Styles;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::layer::{Entry, Layer, Source};
+use super::options::{OPTIONS, OptionSpec, Takes};
+
+const AFTER_HELP: &str = "\
+Everything can also be said in the environment, as WASGUN_ and the option's name (WASGUN_MAX_CONCURRENCY=64, \
+WASGUN_DEMO=true; several values are separated by commas), and in the TOML file (max-concurrency = 64, \
+bind = [\":80\", \"unix:/run/app.sock\"], [env] as a table). The command line counts most, then the environment, then \
+the file.
+
+TIME is in seconds or has units (0.5, 500ms, 30s, 1h30m). SIZE is in bytes or has a unit (64KiB, 256MiB, 1GB).
+
+Signals: TERM stops gracefully, INT and QUIT at once; HUP reloads, USR1 reopens the logs, TTIN and TTOU add and \
+remove a worker.";
+
+/// What the command line says; `Err` holds help as well as mistakes.
+pub(super) fn parse(args: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    // Whatever the link is called that started us, the messages say wasgun.
+    let name = OsString::from("wasgun");
+    command().try_get_matches_from(std::iter::once(&name).chain(args.iter().skip(1)))
+}
+
+/// The whole command line.
+fn command() -> Command {
+    let options = OPTIONS.iter().map(headed);
+    Command::new("wasgun")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A pre-fork application server for WebAssembly components")
+        .override_usage("wasgun [OPTIONS] APP\n       wasgun compile APP -o OUT")
+        .after_help(AFTER_HELP)
+        .styles(Styles::plain())
+        .max_term_width(100)
+        // The last of two counts, so that a script's options can be overridden.
+        .args_override_self(true)
+        .args_conflicts_with_subcommands(true)
+        .disable_help_subcommand(true)
+        .args(options)
+        .subcommand(compile())
+}
+
+/// Under its group's heading; APP stands apart, since clap lists arguments
+/// without a dash last within a heading.
+fn headed(spec: &'static OptionSpec) -> Arg {
+    let arg = argument(spec);
+    if spec.is_positional() { arg } else { arg.help_heading(spec.group.title()) }
+}
+
+fn compile() -> Command {
+    let limits = OPTIONS.iter().filter(|spec| matches!(spec.name, "compile-timeout" | "compile-memory"));
+    let output = Arg::new("output").short('o').long("output").value_name("OUT").required(true);
+    Command::new("compile")
+        .about("Compile a component ahead of time, for --allow-precompiled")
+        .styles(Styles::plain())
+        .max_term_width(100)
+        .args_override_self(true)
+        .arg(Arg::new("app").value_name("APP").required(true).help("The component to compile"))
+        .arg(output.help("Where the compiled component goes, such as app.cwasm"))
+        .args(limits.map(argument))
+}
+
+fn argument(spec: &'static OptionSpec) -> Arg {
+    let help = match spec.shown_default() {
+        Some(default) => format!("{} [{default}]", spec.help),
+        None => spec.help.to_owned(),
+    };
+    let mut arg = Arg::new(spec.name).help(help);
+    if !spec.is_positional() {
+        arg = arg.long(spec.name);
+    }
+    if let Some(short) = spec.short {
+        arg = arg.short(short);
+    }
+    match spec.takes {
+        Takes::One => arg.value_name(spec.value),
+        // A guest's argument may look like an option of ours.
+        Takes::Many(_) => {
+            arg.value_name(spec.value).action(ArgAction::Append).allow_hyphen_values(spec.name == "arg")
+        }
+        Takes::Flag => arg.action(ArgAction::SetTrue),
+    }
+}
+
+/// What the arguments of a command say.
+pub(super) fn layer(matches: &ArgMatches) -> Layer {
+    let mut layer = Layer::new();
+    for spec in OPTIONS {
+        let values: Vec<String> = match spec.takes {
+            // Asked for by `try`, because `compile` does not have every option.
+            Takes::Flag => {
+                let set = matches.try_get_one::<bool>(spec.name).ok().flatten().copied().unwrap_or(false);
+                if set { vec!["true".to_owned()] } else { Vec::new() }
+            }
+            Takes::One | Takes::Many(_) => {
+                let found = matches.try_get_many::<String>(spec.name).ok().flatten();
+                found.into_iter().flatten().cloned().collect()
+            }
+        };
+        if !values.is_empty() {
+            layer.insert(spec.name, Entry { values, source: Source::CommandLine });
+        }
+    }
+    layer
+}
+
+/// The text for a command line that ends here: help, or else a mistake.
+pub(super) fn text(error: &clap::Error) -> Result<String, String> {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(format!("{}\n", text.trim_end())),
+        // What looks like a command is a second APP.
+        ErrorKind::ArgumentConflict | ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument
+            if let Some(ContextValue::String(second)) = error.get(ContextKind::InvalidSubcommand) =>
+        {
+            Err(format!("one APP only: {second} is a second one"))
+        }
+        _ => Err(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()),
+    }
+}

@@ -1,0 +1,294 @@
+//! What wasgun is told: options in, one validated [`Config`] out.
+//!
+//! Every option is declared once, in `table`; the command line, `WASGUN_*`
+//! and the TOML file all yield the same raw strings (`layer`), and
+//! `resolve` turns those into a [`Config`] or into every mistake at once.
+//! This module names nothing else of ours.
+
+mod addr;
+mod app;
+mod cli;
+mod cpus;
+mod egress;
+mod env_file;
+mod file;
+mod identity;
+mod layer;
+mod options;
+mod print;
+mod reader;
+mod resolve;
+mod table;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use addr::{BindAddr, IpNet};
+pub use egress::{EgressRule, HostPattern};
+pub use identity::Identity;
+pub use layer::{Entry, Source, Specified};
+pub use options::{Group, OPTIONS, OptionSpec, Place, Takes, option_table_markdown};
+pub use print::to_toml;
+pub use resolve::{Problem, Problems};
+pub use values::ByteSize;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve, with this configuration.
+    Serve(Box<Config>),
+    /// Print that the configuration holds, and exit.
+    CheckConfig(Box<Config>),
+    /// Print the effective configuration as TOML, and exit.
+    PrintConfig(String),
+    /// Compile `app` to `out`, and exit.
+    Compile {
+        /// The component to compile.
+        app: PathBuf,
+        /// Where the compiled component goes.
+        out: PathBuf,
+        /// Limits of the compiling child.
+        limits: CompileLimits,
+    },
+    /// Text that clap renders itself: `--help` and `--version`.
+    Message(String),
+}
+
+/// Everything the server needs to know, validated.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses to listen on, in the order given; never empty.
+    pub bind: Vec<BindAddr>,
+    /// Length of the kernel's queue of connections nobody accepted yet.
+    pub backlog: u32,
+    /// The master's own matters.
+    pub master: MasterConfig,
+    /// HTTP limits and times, the same for every app.
+    pub http: HttpConfig,
+    /// The group of workers and the apps they serve.
+    pub pool: PoolConfig,
+    /// Logging.
+    pub log: LogConfig,
+    /// Where compiled components are kept; `None`: the default places.
+    pub cache_dir: Option<PathBuf>,
+    /// Limits of the child that compiles.
+    pub compile: CompileLimits,
+}
+
+/// What concerns the master process alone.
+#[derive(Debug, Clone)]
+pub struct MasterConfig {
+    /// Where to write the master's process id.
+    pub pid_file: Option<PathBuf>,
+    /// How long requests in flight may take after TERM.
+    pub graceful_timeout: Duration,
+    /// How long a worker may be silent before it is killed.
+    pub worker_timeout: Duration,
+    /// Whom the workers run as.
+    pub identity: Identity,
+    /// File mode creation mask, octal, as in `umask(2)`.
+    pub umask: Option<u32>,
+    /// Directory to change to before anything is opened.
+    pub chdir: Option<PathBuf>,
+}
+
+/// Limits and times of HTTP/1.1.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// How long an idle connection is kept between two requests.
+    pub keep_alive: Duration,
+    /// How long a request head may take from its first byte to its last.
+    pub header_timeout: Duration,
+    /// Bytes of a request line, CRLF not counted.
+    pub limit_request_line: usize,
+    /// Number of header fields of a request.
+    pub limit_request_fields: usize,
+    /// Bytes of one header field, name, colon and value.
+    pub limit_request_field_size: usize,
+    /// Bytes of a request body; `None`: no limit.
+    pub limit_request_body: Option<u64>,
+    /// Bytes of a request body that are read before an instance is taken.
+    pub body_buffer: usize,
+    /// Bytes of a response taken off the guest ahead of a slow client.
+    pub response_buffer: usize,
+    /// Peers whose `Forwarded` and `X-Forwarded-*` are believed.
+    pub forwarded_allow_ips: Vec<IpNet>,
+}
+
+/// A group of workers that serve the same apps.
+#[derive(Debug, Clone)]
+pub struct PoolConfig {
+    /// How many workers.
+    pub workers: Workers,
+    /// Requests in flight per worker.
+    pub max_concurrency: usize,
+    /// The apps; never empty.
+    pub apps: Vec<AppConfig>,
+}
+
+/// How many workers, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workers {
+    /// At least 1.
+    pub count: usize,
+    /// For the log: who said so (`--workers`, `WEB_CONCURRENCY`), or what was
+    /// found (`auto: 2 CPUs by affinity`, `auto: 1.5 CPUs by cpu.max`).
+    pub reason: String,
+}
+
+/// One application.
+#[derive(Debug, Clone)]
+pub struct AppConfig {
+    /// Name in logs: the file's stem, or `demo`.
+    pub name: String,
+    /// Where its component is.
+    pub source: AppSource,
+    /// Environment of the guest; nothing is inherited.
+    pub env: Vec<(String, String)>,
+    /// Arguments of the guest, after its name.
+    pub args: Vec<String>,
+    /// Directories it may see.
+    pub dirs: Vec<DirMount>,
+    /// Hosts it may send requests to.
+    pub allow_outbound: Vec<EgressRule>,
+    /// Time for the guest's whole work on a request, its body included.
+    pub request_timeout: Duration,
+    /// Bytes of linear memory of an instance.
+    pub memory_limit: u64,
+    /// Requests an instance answers before it is dropped.
+    pub instance_max_requests: u32,
+    /// Upper bound of a random number added to `instance_max_requests`.
+    pub instance_max_requests_jitter: u32,
+    /// Requests a reused 0.3 instance works on at the same time.
+    pub instance_concurrency: u32,
+}
+
+/// Where a component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppSource {
+    /// A component on disk: `.wasm` or `.wat`.
+    File(PathBuf),
+    /// A compiled component whose code the operator trusts: `.cwasm`.
+    Precompiled(PathBuf),
+    /// The component embedded in the binary.
+    Demo,
+}
+
+/// A host directory under a guest name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirMount {
+    /// Directory on the host.
+    pub host: PathBuf,
+    /// Absolute path the guest sees.
+    pub guest: String,
+    /// Whether the guest may not write.
+    pub access: DirAccess,
+}
+
+/// What a guest may do in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirAccess {
+    /// Read only.
+    ReadOnly,
+    /// Read and write.
+    ReadWrite,
+}
+
+/// How to log.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Least severe level that is shown.
+    pub level: LogLevel,
+    /// Form of the lines, access log included.
+    pub format: LogFormat,
+    /// Access log; `None`: none is written.
+    pub access: Option<AccessLogTarget>,
+}
+
+/// Severity.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where access lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLogTarget {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to, reopened on USR1.
+    File(PathBuf),
+}
+
+impl std::fmt::Display for AccessLogTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("-"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// What a compilation may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Wall-clock time.
+    pub timeout: Duration,
+    /// Address space in bytes.
+    pub memory: u64,
+}
+
+/// What the process was started with: arguments and environment, so that
+/// resolving is a function of its arguments (and of the files these name).
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Arguments, the program's name first.
+    pub args: Vec<OsString>,
+    /// Environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Directory relative paths start from.
+    pub cwd: PathBuf,
+}
+
+impl Invocation {
+    /// Of this process.
+    ///
+    /// # Errors
+    /// The current directory is gone.
+    pub fn current() -> std::io::Result<Self> {
+        Ok(Self {
+            args: std::env::args_os().collect(),
+            env: std::env::vars_os().collect(),
+            cwd: std::env::current_dir()?,
+        })
+    }
+
+    /// Reads and validates everything; called again at each reload, so that
+    /// a changed file counts.
+    ///
+    /// # Errors
+    /// All mistakes found, each with the option and where it was said.
+    pub fn resolve(&self) -> Result<Command, Problems> {
+        resolve::resolve(self)
+    }
+}

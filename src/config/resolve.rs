@@ -1,0 +1,290 @@
+//! What was said into what is true, or into everything that is wrong with it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::addr::{BindAddr, IpNet};
+use super::app::{app, directory, readable, text_of};
+use super::identity::identity;
+use super::layer::{self, Layer, Source, Specified, shown_option};
+use super::reader::{Reader, path, replaceable};
+use super::values::{ByteSize, duration, duration_from, flag, length_in, number_in, size_in, umask};
+use super::{
+    AccessLogTarget, Command, CompileLimits, Config, HttpConfig, Invocation, LogConfig, LogFormat, LogLevel,
+    MasterConfig, PoolConfig, Workers, cli, cpus, file, print,
+};
+
+/// Read when no other file is named.
+const DEFAULT_FILE: &str = "./wasgun.toml";
+
+/// Most fields that the HTTP library's map of them holds with room to spare, and
+/// the longest line whose target it takes for a URI.
+const MOST_FIELDS: u32 = 16_384;
+const LONGEST_LINE: u64 = 65_534;
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Name of the option, or a key of the file that is no option; empty if it
+    /// is about the command line or the file as a whole.
+    pub option: String,
+    /// Where it was said.
+    pub source: Source,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn new(option: &str, source: Source, message: impl Into<String>) -> Self {
+        Self { option: option.to_owned(), source, message: message.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { option, source, message } = self;
+        let place = source.shown(option);
+        match source {
+            Source::CommandLine | Source::Default if option.is_empty() => f.write_str(message),
+            Source::CommandLine | Source::Default => write!(f, "{}: {message}", shown_option(option)),
+            _ if option.is_empty() => write!(f, "{place}: {message}"),
+            Source::Environment(_) => write!(f, "{} (from {place}): {message}", shown_option(option)),
+            Source::File(_) => write!(f, "{} (from {place}): {message}", option.escape_debug()),
+        }
+    }
+}
+
+/// Every mistake there is; shown one a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|problem| writeln!(f, "{problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// See [`Invocation::resolve`].
+pub(super) fn resolve(invocation: &Invocation) -> Result<Command, Problems> {
+    let matches = match cli::parse(&invocation.args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let wrong = |message| Problems(vec![Problem::new("", Source::CommandLine, message)]);
+            return cli::text(&error).map(Command::Message).map_err(wrong);
+        }
+    };
+    let mut problems = Vec::new();
+    let environment = layer::environment(&invocation.env, &mut problems);
+    if let Some(("compile", matches)) = matches.subcommand() {
+        let output = matches.get_one::<String>("output").cloned().unwrap_or_default();
+        let said = Specified::new(vec![cli::layer(matches), environment, layer::defaults()]);
+        return compile(Reader { said: &said, base: Some(invocation.cwd.clone()), problems }, &output);
+    }
+    let above = Specified::new(vec![cli::layer(&matches), environment.clone()]);
+    let file = read_file(&above, &invocation.cwd, &mut problems);
+    let layers =
+        vec![cli::layer(&matches), environment, file, layer::platform(&invocation.env), layer::defaults()];
+    let said = Specified::new(layers).alternatives(["app", "demo"]);
+    serve(&said, &invocation.cwd, problems)
+}
+
+fn compile(mut reader: Reader, output: &str) -> Result<Command, Problems> {
+    let app = reader.path("app").unwrap_or_default();
+    let limits = compile_limits(&mut reader);
+    if let Err(message) = readable(&app) {
+        reader.wrong("app", message);
+    }
+    let out = path(output).and_then(|out| replaceable(&reader.base().join(out))).and_then(|out| {
+        if app.canonicalize().is_ok_and(|app| app == out) {
+            return Err(format!("{} is the component itself: write to another file", out.display()));
+        }
+        Ok(out)
+    });
+    match out {
+        Ok(out) if reader.problems.is_empty() => return Ok(Command::Compile { app, out, limits }),
+        Ok(_) => {}
+        Err(message) => reader.problems.push(Problem::new("output", Source::CommandLine, message)),
+    }
+    Err(Problems(reader.problems))
+}
+
+/// The layer of the file that is named, or of the default one if it is there.
+fn read_file(above: &Specified, cwd: &Path, problems: &mut Vec<Problem>) -> Layer {
+    let named =
+        above.entry("config").and_then(|entry| Some((PathBuf::from(entry.values.last()?), &entry.source)));
+    let shown = named.as_ref().map_or_else(|| PathBuf::from(DEFAULT_FILE), |(path, _)| path.clone());
+    let path = cwd.join(&shown);
+    if named.is_none() && !path.exists() {
+        return Layer::new();
+    }
+    match text_of(&path) {
+        Ok(text) => file::layer(&shown, &text, problems),
+        Err(message) => {
+            let source = named.map_or_else(|| Source::File(shown.clone()), |(_, source)| source.clone());
+            problems.push(Problem::new("config", source, message));
+            Layer::new()
+        }
+    }
+}
+
+fn serve(said: &Specified, cwd: &Path, problems: Vec<Problem>) -> Result<Command, Problems> {
+    let mut reader = Reader { said, base: Some(cwd.to_owned()), problems };
+    let check = reader.one("check-config", flag);
+    let print = reader.one("print-config", flag);
+    let config = config(&mut reader);
+    // A file to start from is wanted most where there is no app yet, and one that
+    // cannot be read may well name it.
+    let is_unread = |problem: &Problem| problem.option == "config" || problem.option.is_empty();
+    if print || reader.problems.iter().any(is_unread) {
+        let is_missing = |problem: &Problem| problem.option == "app" && problem.source == Source::Default;
+        reader.problems.retain(|problem| !is_missing(problem));
+    }
+    match (reader.problems.is_empty(), print, check) {
+        (false, ..) => Err(Problems(reader.problems)),
+        (true, true, _) => Ok(Command::PrintConfig(print::to_toml(said))),
+        (true, false, true) => Ok(Command::CheckConfig(Box::new(config))),
+        (true, false, false) => Ok(Command::Serve(Box::new(config))),
+    }
+}
+
+fn config(reader: &mut Reader) -> Config {
+    let chdir = reader.path("chdir");
+    if let Some(dir) = &chdir {
+        let checked = directory(dir);
+        reader.base = checked.is_ok().then(|| dir.clone());
+        checked.unwrap_or_else(|message| reader.wrong("chdir", message));
+    }
+    Config {
+        bind: bind(reader),
+        backlog: reader.one("backlog", number_in("connections", 1..=65_535)),
+        master: master(reader, chdir),
+        http: http(reader),
+        pool: PoolConfig {
+            workers: workers(reader),
+            max_concurrency: reader.one("max-concurrency", number_in("requests", 1..=4096)) as usize,
+            apps: vec![app(reader)],
+        },
+        log: log(reader),
+        cache_dir: reader.path("cache-dir"),
+        compile: compile_limits(reader),
+    }
+}
+
+fn bind(reader: &mut Reader) -> Vec<BindAddr> {
+    let base = reader.base();
+    let addresses: Vec<BindAddr> = reader.many("bind", |text| text.parse::<BindAddr>()?.below(&base));
+    for (at, address) in addresses.iter().enumerate() {
+        if let BindAddr::Fd(number) = address
+            && !Path::new(&format!("/proc/self/fd/{number}")).exists()
+        {
+            reader.wrong(
+                "bind",
+                format!("{address}: nothing is open there; who starts wasgun has to hand it down"),
+            );
+        }
+        // Port 0 is another port each time.
+        let any_port = matches!(address, BindAddr::Tcp(address) if address.port() == 0);
+        if !any_port && addresses[..at].contains(address) {
+            reader.wrong("bind", format!("{address} is there twice"));
+        }
+    }
+    if reader.said.entry("bind").is_some_and(|entry| entry.values.is_empty()) {
+        reader.wrong("bind", "no address to listen on");
+    }
+    addresses
+}
+
+fn master(reader: &mut Reader, chdir: Option<PathBuf>) -> MasterConfig {
+    let base = reader.base();
+    MasterConfig {
+        pid_file: reader.optional("pid", |text| {
+            let file = replaceable(&base.join(path(text)?))?;
+            match std::fs::read_to_string(&file) {
+                Ok(text) if !text.trim().chars().all(|c| c.is_ascii_digit()) => {
+                    Err(format!("{} holds something else than a process id", file.display()))
+                }
+                _ => Ok(file),
+            }
+        }),
+        graceful_timeout: reader.one("graceful-timeout", duration),
+        worker_timeout: reader.one("worker-timeout", duration_from(Duration::from_secs(1))),
+        identity: identity(reader),
+        umask: reader.optional("umask", umask),
+        chdir,
+    }
+}
+
+fn http(reader: &mut Reader) -> HttpConfig {
+    HttpConfig {
+        keep_alive: reader.one("keep-alive", duration),
+        header_timeout: reader.one("header-timeout", duration_from(Duration::from_millis(1))),
+        limit_request_line: reader.one("limit-request-line", length_in(64..=LONGEST_LINE)),
+        limit_request_fields: reader.one("limit-request-fields", number_in("fields", 1..=MOST_FIELDS))
+            as usize,
+        limit_request_field_size: reader.one("limit-request-field-size", length_in(64..=1 << 20)),
+        limit_request_body: reader.one("limit-request-body", |text| match text {
+            "none" => Ok(None),
+            _ => text
+                .parse()
+                .map(|ByteSize(bytes)| Some(bytes))
+                .map_err(|error: String| format!("{error}, or none")),
+        }),
+        body_buffer: reader.one("body-buffer", length_in(0..=1 << 30)),
+        response_buffer: reader.one("response-buffer", length_in(1 << 10..=1 << 30)),
+        forwarded_allow_ips: forwarded(reader),
+    }
+}
+
+fn forwarded(reader: &mut Reader) -> Vec<IpNet> {
+    let nets = |text: &str| match text {
+        "*" => Ok(IpNet::EVERYTHING.to_vec()),
+        _ => text.parse().map(|net| vec![net]).map_err(|error: String| format!("{error}, or *")),
+    };
+    reader.list("forwarded-allow-ips", nets).concat()
+}
+
+fn workers(reader: &mut Reader) -> Workers {
+    let reason = reader.said.entry("workers").map_or_else(String::new, |entry| entry.source.shown("workers"));
+    let most = cpus::MOST_WORKERS;
+    let count = |text: &str| match text {
+        "auto" => Ok(None),
+        _ => number_in("workers", 1..=most)(text).map(Some).map_err(|error| format!("{error}, or auto")),
+    };
+    match reader.one("workers", count) {
+        Some(count) => Workers { count: count as usize, reason },
+        None => cpus::auto(),
+    }
+}
+
+fn log(reader: &mut Reader) -> LogConfig {
+    let level = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "error" => Ok(LogLevel::Error),
+        "warn" | "warning" => Ok(LogLevel::Warn),
+        "info" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
+        "trace" => Ok(LogLevel::Trace),
+        _ => Err(format!("{text:?} is not a level: write error, warn, info, debug or trace")),
+    };
+    LogConfig {
+        level: reader.one("log-level", level),
+        format: reader.one("log-format", |text| match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(format!("{text:?} is not a form of log lines: write text or json")),
+        }),
+        access: match reader.said.entry("access-log").and_then(|entry| entry.values.last()) {
+            Some(text) if text == "-" => Some(AccessLogTarget::Stdout),
+            _ => reader.file_to_write("access-log").map(AccessLogTarget::File),
+        },
+    }
+}
+
+fn compile_limits(reader: &mut Reader) -> CompileLimits {
+    CompileLimits {
+        timeout: reader.one("compile-timeout", duration_from(Duration::from_secs(1))),
+        memory: reader.one("compile-memory", size_in(64 << 20..=1 << 50)),
+    }
+}

@@ -1,0 +1,144 @@
+//! Every option, once.
+
+use super::options::Group::{
+    Application, Compilation, Configuration, Http, Instances, Logging, Process, Server, Times,
+};
+use super::options::{OptionSpec, Place};
+
+/// Every option there is, in the order of the help.
+pub const OPTIONS: &[OptionSpec] = &[
+    // Application
+    OptionSpec::one(Application, "app", "APP").help(
+        "The component to serve: a .wasm or .wat file, or a .cwasm one with \
+             --allow-precompiled",
+    ),
+    OptionSpec::flag(Application, "demo").help("Serve the component embedded in this program instead of APP"),
+    OptionSpec::many(Application, "env", "NAME=VALUE", '\n').help(
+        "Set an environment variable of the guest, which inherits none; repeatable. What the \
+             file, WASGUN_ENV (one a line) and the command line say adds up",
+    ),
+    OptionSpec::many(Application, "env-file", "FILE", ',').help(
+        "Read environment variables of the guest from a file of NAME=VALUE lines; --env wins \
+             over it; repeatable",
+    ),
+    OptionSpec::many(Application, "dir", "HOST::GUEST[:ro]", ',').help(
+        "Let the guest see the directory HOST as the absolute path GUEST, for reading alone \
+             with :ro; HOST alone keeps its path; repeatable",
+    ),
+    OptionSpec::many(Application, "arg", "TEXT", '\n')
+        .help("Pass an argument to the guest; repeatable (WASGUN_ARG: one a line)"),
+    OptionSpec::many(Application, "allow-outbound", "HOST[:PORT]", ',').help(
+        "Let the guest send requests to a host: a name, *.example.com (its subdomains), an \
+             address, a network such as 10.0.0.0/8, or * for all; repeatable, also with commas. \
+             Without it the guest reaches nothing",
+    ),
+    // Server
+    OptionSpec::many(Server, "bind", "ADDRESS", ',').short('b').default("127.0.0.1:8000").help(
+        "Listen on HOST:PORT, [IPV6]:PORT, :PORT (all IPv4 interfaces), unix:PATH or fd://N; \
+             repeatable. When the variable PORT is set the default is 0.0.0.0:$PORT",
+    ),
+    OptionSpec::one(Server, "workers", "N|auto").short('w').default("auto").help(
+        "Worker processes; auto means one for each CPU this process may use. When the \
+             variable WEB_CONCURRENCY is set it is the default",
+    ),
+    OptionSpec::one(Server, "max-concurrency", "N")
+        .default("128")
+        .help("Requests a worker has in flight at most"),
+    OptionSpec::one(Server, "backlog", "N").default("2048").help("Connections that may wait to be accepted"),
+    // Times
+    OptionSpec::one(Times, "request-timeout", "TIME")
+        .default("30s")
+        .help("Time the guest has for a request, response body included"),
+    OptionSpec::one(Times, "header-timeout", "TIME")
+        .default("10s")
+        .help("Time a client has to send the head of a request"),
+    OptionSpec::one(Times, "keep-alive", "TIME").default("75s").help(
+        "Time an idle connection is kept for its next request; 0 closes it after each \
+             response",
+    ),
+    OptionSpec::one(Times, "graceful-timeout", "TIME")
+        .default("30s")
+        .help("Time requests in flight have to end when a worker is asked to stop"),
+    OptionSpec::one(Times, "worker-timeout", "TIME")
+        .default("30s")
+        .help("Time a worker may give no sign of life before it is killed and replaced; at least 1s"),
+    // Http
+    OptionSpec::one(Http, "limit-request-line", "SIZE").default("8190").help("Longest request line in bytes"),
+    OptionSpec::one(Http, "limit-request-fields", "N").default("100").help("Most header fields of a request"),
+    OptionSpec::one(Http, "limit-request-field-size", "SIZE")
+        .default("8190")
+        .help("Longest header field of a request in bytes"),
+    OptionSpec::one(Http, "limit-request-body", "SIZE|none").default("none").help("Longest request body"),
+    OptionSpec::one(Http, "body-buffer", "SIZE")
+        .default("64KiB")
+        .help("How much of a request body is read before an instance is occupied with it"),
+    OptionSpec::one(Http, "response-buffer", "SIZE")
+        .default("1MiB")
+        .help("How much of a response is taken off the guest ahead of a slow client"),
+    OptionSpec::many(Http, "forwarded-allow-ips", "LIST", ',').default("127.0.0.1,::1").help(
+        "Addresses and networks of proxies whose Forwarded and X-Forwarded-* fields are \
+             believed, separated by commas; * believes everyone",
+    ),
+    // Instances
+    OptionSpec::one(Instances, "instance-max-requests", "N").default("1").help(
+        "Requests an instance of the component answers before a fresh one takes its place; 1 \
+             means that requests share nothing",
+    ),
+    OptionSpec::one(Instances, "instance-max-requests-jitter", "N").default("0").help(
+        "Add a random number up to this one to --instance-max-requests, so that instances do \
+             not all end together",
+    ),
+    OptionSpec::one(Instances, "instance-concurrency", "N")
+        .default("16")
+        .help("Requests a reused instance of a WASI 0.3 component works on at the same time"),
+    OptionSpec::one(Instances, "memory-limit", "SIZE")
+        .default("256MiB")
+        .help("Linear memory an instance may have, from 1MiB to 4GiB"),
+    // Process
+    OptionSpec::one(Process, "pid", "FILE").short('p').help("Write the process id of the master to a file"),
+    OptionSpec::one(Process, "user", "USER")
+        .short('u')
+        .help("Run the workers as this user, a name or a number"),
+    OptionSpec::one(Process, "group", "GROUP")
+        .short('g')
+        .help("Run the workers as this group, a name or a number"),
+    OptionSpec::one(Process, "umask", "OCTAL").short('m').help("File mode creation mask, such as 027"),
+    OptionSpec::one(Process, "chdir", "DIR")
+        .help("Change to a directory first; every relative path but that of --config starts there"),
+    // Logging
+    OptionSpec::one(Logging, "log-level", "LEVEL")
+        .default("info")
+        .help("Least severe messages to show: error, warn, info, debug or trace"),
+    OptionSpec::one(Logging, "log-format", "text|json")
+        .default("text")
+        .help("Form of log lines, those of the access log included"),
+    OptionSpec::one(Logging, "access-log", "FILE|-")
+        .help("Log each request to a file, or to standard output with -"),
+    // Compilation
+    OptionSpec::one(Compilation, "cache-dir", "DIR").help(
+        "Keep compiled components in this directory instead of $XDG_CACHE_HOME/wasgun, \
+             ~/.cache/wasgun or, for root, /var/cache/wasgun",
+    ),
+    OptionSpec::one(Compilation, "compile-timeout", "TIME")
+        .default("300s")
+        .help("Time a compilation may take; at least 1s"),
+    OptionSpec::one(Compilation, "compile-memory", "SIZE")
+        .default("4GiB")
+        .help("Address space a compilation may use; at least 64MiB"),
+    OptionSpec::flag(Compilation, "allow-precompiled").help(
+        "Accept a .cwasm file as APP. Its machine code is run as it is, so it must come from \
+             someone you trust",
+    ),
+    // Configuration
+    OptionSpec::one(Configuration, "config", "FILE")
+        .short('c')
+        .place(Place::NotInFile)
+        .help("Read options from a TOML file; without it, from ./wasgun.toml if there is one"),
+    OptionSpec::flag(Configuration, "check-config")
+        .place(Place::CommandLine)
+        .help("Check everything that was said, without a look into the component, and exit"),
+    OptionSpec::flag(Configuration, "print-config").place(Place::CommandLine).help(
+        "Print the effective configuration as TOML, with where each value comes from, and \
+             exit",
+    ),
+];

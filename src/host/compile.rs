@@ -1,0 +1,65 @@
+//! Ahead-of-time compilation; only ever called in a short-lived child.
+
+use anyhow::{Context, Result};
+use wasmtime::component::Component;
+
+use super::inspect::{Wasi, inspect, to_binary};
+use super::{engine, source};
+use crate::artifact::{Artifact, Cache, Needs};
+use crate::config::AppConfig;
+
+/// Bytes of the pages that memory sizes are counted in.
+const WASM_PAGE: u64 = 64 * 1024;
+
+/// Makes sure that `app` is in the cache; another process that compiles the
+/// same component is waited for.
+///
+/// # Errors
+/// The component cannot be read, compiled or served.
+pub fn compile_to_cache(app: &AppConfig, cache: &Cache) -> Result<()> {
+    let bytes = source::read(&app.source)?;
+    let context = || format!("cannot serve {}", source::shown(&app.source));
+    let (wasi, binary) = examine(&bytes).with_context(context)?;
+    let name = engine::fingerprint(&bytes)?;
+    let _lock = cache.lock(&name)?;
+    if cache.find(&name).is_none() {
+        let (image, needs) = compile(&engine::compiling(wasi)?, wasi, &binary).with_context(context)?;
+        cache.store(&name, &image, &needs)?;
+    }
+    Ok(())
+}
+
+/// Compiles the component at `app` into the file `out`.
+///
+/// # Errors
+/// As [`compile_to_cache`], or `out` cannot be written.
+pub fn compile_to_file(app: &std::path::Path, out: &std::path::Path) -> Result<()> {
+    let bytes = std::fs::read(app).with_context(|| format!("cannot read {}", app.display()))?;
+    let context = || format!("cannot compile {}", app.display());
+    let (wasi, binary) = examine(&bytes).with_context(context)?;
+    let (image, needs) = compile(&engine::compiling(wasi)?, wasi, &binary).with_context(context)?;
+    Artifact::export(out, &image, &needs)
+}
+
+fn examine(bytes: &[u8]) -> Result<(Wasi, std::borrow::Cow<'_, [u8]>)> {
+    let binary = to_binary(bytes)?;
+    Ok((inspect(&binary)?, binary))
+}
+
+fn compile(engine: &wasmtime::Engine, wasi: Wasi, binary: &[u8]) -> Result<(Vec<u8>, Needs)> {
+    let component = Component::from_binary(engine, binary)?;
+    let required = component
+        .resources_required()
+        .context("it instantiates modules that it imports, which wasgun does not support")?;
+    let needs = Needs {
+        generation: match wasi {
+            Wasi::V02 => 2,
+            Wasi::V03 => 3,
+        },
+        memories: required.num_memories,
+        initial_memory: required.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE),
+        tables: required.num_tables,
+        initial_table: required.max_initial_table_size.unwrap_or(0),
+    };
+    Ok((component.serialize()?, needs))
+}

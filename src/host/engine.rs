@@ -1,0 +1,121 @@
+//! The runtime's settings: one set a wasi generation, the same for the process
+//! that compiles and the one that loads, or the code would not fit.
+
+use std::hash::{Hash, Hasher};
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::inspect::Wasi;
+use crate::artifact::Needs;
+use crate::config::{AppConfig, PoolConfig};
+
+/// Table elements every instance may have: Python, C# and Java guests start
+/// with more than the runtime's default of 20,000.
+const TABLE_ELEMENTS: u64 = 100_000;
+
+/// Dirty bytes of a memory that are reset by copying rather than by giving the
+/// pages back, where the kernel can say which pages are dirty.
+const KEEP_RESIDENT: usize = 4 << 20;
+
+/// Settings that decide what machine code looks like.
+fn base(wasi: Wasi) -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    // A 0.2 component needs none of the bookkeeping for concurrent tasks, which
+    // costs about 20 µs a fresh instance.
+    config.concurrency_support(wasi == Wasi::V03);
+    if wasi == Wasi::V03 {
+        config.wasm_component_model_async(true);
+    }
+    config
+}
+
+/// An engine that compiles, and runs nothing.
+///
+/// # Errors
+/// The runtime does not support this machine.
+pub fn compiling(wasi: Wasi) -> wasmtime::Result<Engine> {
+    Engine::new(&base(wasi))
+}
+
+/// An engine that runs what [`compiling`] made, with room for all the instances
+/// of a worker.
+///
+/// # Errors
+/// The runtime does not support this machine.
+pub fn running(needs: &Needs, wasi: Wasi, pool: &PoolConfig, app: &AppConfig) -> wasmtime::Result<Engine> {
+    let mut config = base(wasi);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(needs, wasi, pool, app)));
+    Engine::new(&config).or_else(|error| {
+        // A small address space or RLIMIT_AS; slower, but the same code runs.
+        tracing::warn!(
+            "no address space for a pool of {} instances ({error}); instances are allocated one by one, \
+             which is slower: lower --max-concurrency or raise the limit on address space (ulimit -v)",
+            pool.max_concurrency
+        );
+        Engine::new(&base(wasi))
+    })
+}
+
+fn pooling(needs: &Needs, wasi: Wasi, pool: &PoolConfig, app: &AppConfig) -> PoolingAllocationConfig {
+    let instances = u32::try_from(pool.max_concurrency).unwrap_or(u32::MAX);
+    let stacks = match wasi {
+        Wasi::V02 => 1,
+        Wasi::V03 => 2 * app.instance_concurrency.max(2),
+    };
+    let mut config = PoolingAllocationConfig::default();
+    config
+        .total_component_instances(instances)
+        .total_core_instances(u32::MAX)
+        .max_component_instance_size(16 << 20)
+        // One more than it declares: a guest with a garbage-collected heap
+        // takes that from the same pool.
+        .total_memories(instances.saturating_mul(needs.memories + 1))
+        .max_memory_size(usize::try_from(app.memory_limit).unwrap_or(usize::MAX))
+        .total_tables(instances.saturating_mul(needs.tables.max(1)))
+        .table_elements(usize::try_from(needs.initial_table.max(TABLE_ELEMENTS)).unwrap_or(usize::MAX))
+        .total_stacks(instances.saturating_mul(stacks))
+        .total_gc_heaps(instances)
+        // Slots stay with their component; how many are warm follows the load.
+        .max_unused_warm_slots(instances);
+    if !swap_exists() && PoolingAllocationConfig::is_pagemap_scan_available() {
+        // Only without swap: the scan does not see dirty pages that were
+        // swapped out, and a later instance would read them (wasmtime#14357).
+        config
+            .pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(KEEP_RESIDENT)
+            .table_keep_resident(KEEP_RESIDENT);
+    }
+    config
+}
+
+/// Whether a page of this process can be swapped out; yes, if in doubt.
+fn swap_exists() -> bool {
+    std::fs::read_to_string("/proc/swaps").map_or(true, |table| table.lines().count() > 1)
+}
+
+/// What `component` compiles to: a name that changes with the component, this
+/// program, the runtime, its settings and the features of this CPU. It takes no
+/// look into the component, which only the compiler does.
+///
+/// # Errors
+/// The runtime does not support this machine.
+pub fn fingerprint(component: &[u8]) -> wasmtime::Result<blake3::Hash> {
+    struct Feed(blake3::Hasher);
+    impl Hasher for Feed {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut feed = Feed(blake3::Hasher::new());
+    for wasi in [Wasi::V02, Wasi::V03] {
+        compiling(wasi)?.precompile_compatibility_hash().hash(&mut feed);
+    }
+    // What is stored beside the code may change between versions of ours.
+    feed.0.update(env!("CARGO_PKG_VERSION").as_bytes());
+    feed.0.update(component);
+    Ok(feed.0.finalize())
+}

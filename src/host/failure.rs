@@ -1,0 +1,78 @@
+//! Everything that can go wrong with a guest, by what the client should learn.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime_wasi::I32Exit;
+
+/// Why a request got no answer, or not all of it.
+#[derive(Debug, Clone)]
+pub enum Failure {
+    /// No instance could be made.
+    Instantiate(Arc<wasmtime::Error>),
+    /// The guest trapped, which includes a panic of its language.
+    Trap(Arc<wasmtime::Error>),
+    /// The same, after it was refused more memory.
+    OutOfMemory(Arc<wasmtime::Error>),
+    /// The guest called exit.
+    Exit(i32),
+    /// The guest returned without an answer.
+    NoResponse,
+    /// The same, in an instance that had answered another request before.
+    NotReusable,
+    /// The guest answered with an error code of `wasi:http`.
+    GuestError(String),
+    /// The guest's time is up.
+    Timeout,
+    /// The guest ended before its response body did.
+    Incomplete,
+}
+
+impl Failure {
+    /// What an error out of a call into the guest means.
+    pub(super) fn from_call(error: wasmtime::Error) -> Self {
+        match error.downcast_ref::<I32Exit>() {
+            Some(I32Exit(code)) => Self::Exit(*code),
+            None => Self::Trap(Arc::new(error)),
+        }
+    }
+
+    /// Where in the guest it happened, and what led to it; costly to render.
+    pub fn details(&self) -> Option<String> {
+        match self {
+            // The backtrace is part of it.
+            Self::Instantiate(error) | Self::Trap(error) | Self::OutOfMemory(error) => {
+                Some(format!("{error:#}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instantiate(error) => write!(f, "cannot make an instance: {}", error.root_cause()),
+            // The root cause is the trap; what is around it is the backtrace.
+            Self::Trap(error) => write!(f, "trap: {}", error.root_cause()),
+            Self::OutOfMemory(error) => {
+                write!(f, "trap: {}, after it was refused memory beyond --memory-limit", error.root_cause())
+            }
+            Self::Exit(code) => write!(f, "the guest called exit({code}) before it had answered"),
+            Self::NoResponse => write!(f, "the guest returned without a response"),
+            Self::NotReusable => write!(
+                f,
+                "the guest returned without a response, in an instance that had answered before; \
+                 if it cannot do that twice, it needs --instance-max-requests 1"
+            ),
+            Self::GuestError(code) => write!(f, "the guest answered with the error {code}"),
+            Self::Timeout => write!(f, "the guest took longer than --request-timeout"),
+            Self::Incomplete => write!(
+                f,
+                "the guest did not finish its response body, or sent another length than it announced"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

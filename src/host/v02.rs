@@ -1,0 +1,144 @@
+//! Answering with a 0.2 component: the call is driven directly, one request at
+//! a time, and the response comes out through a callback while it runs.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use tokio::sync::oneshot;
+use tokio::task::coop::unconstrained;
+use wasmtime::Store;
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::p2::bindings::Proxy;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+
+use super::app::{App, Call, Request};
+use super::failure::Failure;
+use super::guest::Guest;
+use super::outgoing::Answer;
+
+/// Instances that wait for another request.
+#[derive(Default)]
+pub(super) struct Idle(Mutex<Vec<Instance>>);
+
+pub(super) struct Instance {
+    store: Store<Guest>,
+    proxy: Proxy,
+    /// Requests it may still answer.
+    left: u32,
+}
+
+impl Idle {
+    fn take(&self) -> Option<Instance> {
+        // The one used last: its memory is in the caches.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn put(&self, instance: Instance) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+    }
+}
+
+type Outcome = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
+
+/// Answers one request; ends when the guest has ended.
+pub(super) async fn run(app: Arc<App>, request: Request, call: Call, mut answer: Answer) {
+    let _ticking = app.ticker.run();
+    let served = tokio::time::timeout_at(call.deadline, serve(&app, request, &call, &mut answer)).await;
+    if let Err(failure) = served.unwrap_or(Err(Failure::Timeout)) {
+        let text = failure.to_string();
+        if !answer.fail(failure) {
+            tracing::debug!(request = &*call.id, "after a complete response: {text}");
+        }
+    }
+}
+
+async fn serve(app: &App, request: Request, call: &Call, answer: &mut Answer) -> Result<(), Failure> {
+    let (mut instance, without_answer) = match app.idle.take() {
+        Some(instance) => (instance, Failure::NotReusable),
+        None => (instantiate(app).await?, Failure::NoResponse),
+    };
+    instance.store.data().begin(&call.id);
+    let (sender, outcome) = oneshot::channel::<Outcome>();
+    let mut outcome = Some(outcome);
+    let scheme = if call.secure { Scheme::Https } else { Scheme::Http };
+    let mut view = instance.store.data_mut().http();
+    let unmade = |error| Failure::Instantiate(Arc::new(error));
+    let request = view.new_incoming_request(scheme, request).map_err(unmade)?;
+    let outparam = view.new_response_outparam(sender).map_err(unmade)?;
+
+    let mut body: Option<HyperOutgoingBody> = None;
+    let ended = {
+        let handler = instance.proxy.wasi_http_incoming_handler();
+        let mut guest = pin!(handler.call_handle(&mut instance.store, request, outparam));
+        poll_fn(|cx| {
+            let guest = guest.as_mut().poll(cx);
+            if let Some(receiver) = &mut outcome
+                && let Poll::Ready(received) = Pin::new(receiver).poll(cx)
+            {
+                outcome = None;
+                // Dropped unset: the guest's return, or its trap, says why.
+                body = received.ok().and_then(|set| begin(answer, set));
+            }
+            if let Some(rest) = &mut body
+                && let Poll::Ready(pumped) = answer.pump(rest, cx)
+            {
+                body = None;
+                if pumped.is_err() {
+                    answer.fail(Failure::Incomplete);
+                }
+            }
+            guest
+        })
+        .await
+    };
+    // Set and not yet seen: the runtime lets a task look only so often at a time.
+    if let Some(set) = outcome.and_then(|mut outcome| outcome.try_recv().ok()) {
+        body = begin(answer, set);
+    }
+    // Before the store goes: with it, a body that the guest left open would
+    // look like one that ended.
+    let whole = match body {
+        None => true,
+        Some(mut rest) => unconstrained(poll_fn(|_| Poll::Ready(answer.pump_rest(&mut rest)))).await,
+    };
+    ended.map_err(|error| instance.store.data().explain(Failure::from_call(error)))?;
+    if !answer.has_head() {
+        return Err(without_answer);
+    }
+    if !whole {
+        return Err(Failure::Incomplete);
+    }
+    instance.left -= 1;
+    if instance.left > 0 {
+        app.idle.put(instance);
+    }
+    Ok(())
+}
+
+/// Hands over what the guest has set; the body that follows.
+fn begin(answer: &mut Answer, set: Outcome) -> Option<HyperOutgoingBody> {
+    match set {
+        Ok(response) => {
+            let (parts, body) = response.into_parts();
+            answer.head(parts);
+            Some(body)
+        }
+        Err(code) => {
+            answer.fail(Failure::GuestError(code.to_string()));
+            None
+        }
+    }
+}
+
+async fn instantiate(app: &App) -> Result<Instance, Failure> {
+    let mut store = app.loaded.store(&app.egress);
+    let super::load::Pre::V02(pre) = &app.loaded.pre else { unreachable!("run() is chosen by generation") };
+    let proxy = pre.instantiate_async(&mut store).await.map_err(|error| match Failure::from_call(error) {
+        Failure::Trap(error) => Failure::Instantiate(error),
+        other => other,
+    })?;
+    Ok(Instance { store, proxy, left: app.requests_per_instance() })
+}

@@ -1,0 +1,73 @@
+//! Words into a configuration, and a configuration into processes: the only
+//! file that names all of them.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use wasgun::config::{Command, CompileLimits, Config, Invocation, Problems};
+use wasgun::handoff::MoldSeed;
+use wasgun::sys::process;
+use wasgun::{compiler, master, mold, worker};
+
+/// What was said makes no sense; nothing was started.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    process::forgo_error_backtraces();
+    process::hear_of_children();
+    let invocation = match Invocation::current() {
+        Ok(invocation) => invocation,
+        Err(error) => return fail(1, &format!("the current directory cannot be read: {error}")),
+    };
+    match invocation.resolve() {
+        Err(problems) => fail(EXIT_USAGE, &listed(&problems)),
+        Ok(Command::Message(text) | Command::PrintConfig(text)) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Ok(Command::CheckConfig(_)) => {
+            say("the configuration holds\n");
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Compile { app, out, limits }) => compile(&app, &out, &limits),
+        Ok(Command::Serve(config)) => serve(invocation, *config),
+    }
+}
+
+fn serve(invocation: Invocation, config: Config) -> ExitCode {
+    let roles =
+        master::Roles { compiler: compiler::run, mold: |seed: MoldSeed| mold::run(seed, worker::run) };
+    match master::run(invocation, config, roles) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(1, &format!("{error:#}")),
+    }
+}
+
+fn compile(app: &std::path::Path, out: &std::path::Path, limits: &CompileLimits) -> ExitCode {
+    match compiler::compile_to_file(app, out, limits) {
+        Ok(()) => {
+            say(&format!("compiled {} to {}\n", app.display(), out.display()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(1, &format!("{error:#}")),
+    }
+}
+
+/// One mistake as it is, several as a list.
+fn listed(problems: &Problems) -> String {
+    let text = problems.to_string();
+    match problems.0.len() {
+        1 => text,
+        count => format!("{count} mistakes:\n  {}", text.trim_end().replace('\n', "\n  ")),
+    }
+}
+
+/// Nobody may be listening, as behind `| head`.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn fail(code: u8, text: &str) -> ExitCode {
+    eprintln!("wasgun: {}", text.trim_end());
+    ExitCode::from(code)
+}

@@ -1,0 +1,216 @@
+//! Accepting: every worker listens on the same sockets, and one that has more
+//! to do than a sibling lets that go first.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
+
+use super::{Phase, Worker, connection, drain_begins};
+use crate::listeners::{Listener, Socket};
+use crate::sys::timer::Timer;
+use crate::sys::{clock, fd};
+use crate::telemetry::Load;
+
+/// How long a busier worker waits before it looks again, each time twice as
+/// long as before; the runtime's own timers cannot wait less than a millisecond.
+const COURTESY: Duration = Duration::from_micros(200);
+
+/// How often it does: a stopped sibling, whose load looks light for ever, holds
+/// a connection up by 3 ms and no more.
+const COURTESIES: u32 = 4;
+
+/// A difference of this many is noise.
+const SLACK: u64 = 1;
+
+/// How long a worker that others replace accepts what waits: nobody may come
+/// after it at an address that the new configuration lacks.
+const RETIRING: Duration = Duration::from_secs(1);
+
+/// How long accepting pauses when the process has no descriptors left.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// A listener registered with this worker's runtime. The runtime's own
+/// listeners cannot wait for a connection without taking it.
+struct Acceptor(AsyncFd<Arc<Listener>>);
+
+/// A client, by either way.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Starts accepting on every listener; the future ends when a drain is over.
+///
+/// # Errors
+/// A socket cannot be registered.
+pub(super) fn start(
+    worker: &Arc<Worker>,
+    listeners: Vec<Arc<Listener>>,
+) -> Result<impl Future<Output = ()> + use<>> {
+    let mut acceptors = JoinSet::new();
+    for listener in listeners {
+        let acceptor = Acceptor(fd::watch(listener)?);
+        acceptors.spawn(accept(worker.clone(), acceptor, Pause::new()?));
+    }
+    Ok(async move { while acceptors.join_next().await.is_some() {} })
+}
+
+/// Accepts until a drain begins, then what still waits in the queue, and closes
+/// the socket; ends when all its connections have.
+async fn accept(worker: Arc<Worker>, acceptor: Acceptor, pause: Pause) {
+    let mut phase = worker.phase.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        // Reaps those that have ended, or the set would grow for ever.
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            biased;
+            () = drain_begins(&mut phase) => break,
+            accepted = next(&worker, &acceptor, &pause) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                connections.spawn(connection::serve(worker.clone(), stream, peer));
+            }
+            Err(error) => survive(&error).await,
+        }
+    }
+    // Those that completed their handshake before the drain are not turned away.
+    // Under load the queue is never empty, and what is accepted must have the time
+    // to be answered.
+    let patience = match *phase.borrow() {
+        Phase::Stopping => worker.inheritance.config.master.graceful_timeout / 2,
+        Phase::Serving | Phase::Retiring => RETIRING,
+    };
+    let rest = async {
+        loop {
+            room(&worker).await;
+            let Ok((stream, peer)) = accept_now(acceptor.0.get_ref().socket()) else { break };
+            connections.spawn(connection::serve(worker.clone(), stream, peer));
+        }
+    };
+    drop(tokio::time::timeout(patience, rest).await);
+    drop(acceptor);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Waits until a new connection's request would find a place: what is accepted
+/// beyond that only waits here, while a sibling may be free. Whoever holds a
+/// permit gives it back in bounded time.
+async fn room(worker: &Worker) {
+    loop {
+        // Before the look: it hears what happens from here on.
+        let settled = worker.settled.notified();
+        if worker.fresh.load(Relaxed) < worker.permits.available_permits() {
+            return;
+        }
+        tokio::select! {
+            () = settled => {}
+            // A permit that comes back, when none is left.
+            _ = worker.permits.acquire(), if worker.permits.available_permits() == 0 => {}
+        }
+    }
+}
+
+async fn next(worker: &Worker, acceptor: &Acceptor, pause: &Pause) -> io::Result<(Stream, Option<IpAddr>)> {
+    loop {
+        let mut ready = acceptor.0.readable().await?;
+        // Now, when there is a connection to find room for.
+        room(worker).await;
+        for turn in 0..COURTESIES {
+            let lightest = worker.inheritance.board.lightest_sibling(worker.index, clock::monotonic_ms());
+            if !lightest.is_some_and(|sibling| is_heavier(worker.slot.load(), sibling)) {
+                break;
+            }
+            pause.wait(COURTESY * (1 << turn)).await?;
+        }
+        match ready.try_io(|listener| accept_now(listener.get_ref().socket())) {
+            Ok(accepted) => return accepted,
+            // A sibling was faster; the next one is a new decision.
+            Err(_would_block) => {}
+        }
+    }
+}
+
+/// Whether a worker with load `own` should let one with load `sibling` go first.
+fn is_heavier(own: Load, sibling: Load) -> bool {
+    own.in_flight > sibling.in_flight + SLACK
+        || (own.in_flight >= sibling.in_flight && own.connections > sibling.connections + SLACK)
+}
+
+async fn survive(error: &io::Error) {
+    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    match error.raw_os_error() {
+        Some(EMFILE | ENFILE | ENOBUFS | ENOMEM) => {
+            // The connection stays in the queue: accepting again at once would
+            // only spin.
+            tracing::error!("cannot accept: {error}");
+            tokio::time::sleep(EXHAUSTED).await;
+        }
+        // The client gave up before it was accepted.
+        _ => tracing::debug!("cannot accept: {error}"),
+    }
+}
+
+fn accept_now(socket: &Socket) -> io::Result<(Stream, Option<IpAddr>)> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, peer) = listener.accept()?;
+            stream.set_nonblocking(true)?;
+            // A response's last packet must not wait for the client's delayed
+            // acknowledgement, 40 ms on Linux.
+            stream.set_nodelay(true)?;
+            Ok((Stream::Tcp(TcpStream::from_std(stream)?), Some(peer.ip().to_canonical())))
+        }
+        Socket::Unix(listener) => {
+            let (stream, _) = listener.accept()?;
+            stream.set_nonblocking(true)?;
+            Ok((Stream::Unix(UnixStream::from_std(stream)?), None))
+        }
+    }
+}
+
+/// A wait shorter than a millisecond.
+struct Pause(AsyncFd<Timer>);
+
+impl Pause {
+    fn new() -> Result<Self> {
+        Ok(Self(fd::watch(Timer::new()?)?))
+    }
+
+    async fn wait(&self, time: Duration) -> io::Result<()> {
+        self.0.get_ref().set(time)?;
+        loop {
+            let mut expired = self.0.readable().await?;
+            match expired.try_io(|timer| timer.get_ref().acknowledge().map_err(io::Error::from)) {
+                Ok(done) => return done,
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(in_flight: u64, connections: u64) -> Load {
+        Load { in_flight, connections }
+    }
+
+    #[test]
+    fn requests_weigh_before_connections() {
+        assert!(is_heavier(load(2, 0), load(0, 50)));
+        assert!(!is_heavier(load(0, 50), load(2, 0)));
+        assert!(is_heavier(load(1, 12), load(1, 10)));
+        assert!(!is_heavier(load(1, 11), load(1, 10)), "a difference of one is noise");
+        assert!(!is_heavier(load(1, 0), load(0, 0)), "a difference of one is noise");
+    }
+}

@@ -1,0 +1,329 @@
+//! What is remembered of a request until its response has gone out: its place
+//! on the board, its access line, its failure.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{self, FormatTime};
+
+use super::Worker;
+use super::connection::Client;
+use super::http1::InFlight;
+use crate::config::LogFormat;
+use crate::host::{Failure, ResponseBody};
+
+/// A request from its head to the end of its response; dropping it ends it.
+pub(super) struct Exchange {
+    worker: Arc<Worker>,
+    /// Tells the guard when the connection is idle again.
+    pub framing: InFlight,
+    pub id: Arc<str>,
+    pub method: Method,
+    pub target: String,
+    version: Version,
+    /// What stands for the version in a request that could not be read.
+    spoken: Option<String>,
+    started: Instant,
+    peer: Option<std::net::IpAddr>,
+    referer: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+    status: Option<StatusCode>,
+    sent: u64,
+    complete: bool,
+    cut: bool,
+}
+
+impl Exchange {
+    pub fn begin(worker: Arc<Worker>, client: &Client, request: &http::request::Parts) -> Self {
+        let framing = client.framing.begin_request();
+        let number = worker.slot.request_began();
+        let id = format!("{}-{}-{number}", worker.index, worker.pid).into();
+        let wanted = |name| worker.access.as_ref().and_then(|_| request.headers.get(name)).cloned();
+        Self {
+            id,
+            method: request.method.clone(),
+            target: request
+                .uri
+                .path_and_query()
+                .map_or_else(|| request.uri.to_string(), |path| path.as_str().to_owned()),
+            version: request.version,
+            spoken: None,
+            started: Instant::now(),
+            peer: client.peer,
+            referer: wanted(header::REFERER),
+            agent: wanted(header::USER_AGENT),
+            status: None,
+            sent: 0,
+            complete: false,
+            cut: false,
+            worker,
+            framing,
+        }
+    }
+
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// Notes that what came was no request: what stands in for it is not what
+    /// the client said.
+    pub fn unreadable(&mut self) {
+        let mut words = self.framing.refused_line().split(' ');
+        let method = words.next().and_then(|word| Method::from_bytes(word.as_bytes()).ok());
+        self.method = method.unwrap_or_else(|| Method::from_bytes(b"-").unwrap_or_default());
+        self.target = words.next().filter(|word| !word.is_empty()).unwrap_or("-").to_owned();
+        self.spoken = Some(words.next().map_or_else(|| "-".to_owned(), escape));
+    }
+
+    /// For the log of a request that is refused.
+    pub fn refused(&self, status: StatusCode, cause: &str) {
+        tracing::info!(
+            request = &*self.id,
+            client = %self.peer(),
+            method = %self.method,
+            path = self.target,
+            status = status.as_u16(),
+            "{cause}"
+        );
+    }
+
+    fn peer(&self) -> String {
+        self.peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string())
+    }
+
+    /// Notes who the client is behind its proxies.
+    pub fn came_from(&mut self, client: Option<std::net::IpAddr>) {
+        self.peer = client;
+    }
+
+    /// Notes the status that goes out.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        // Their bodies are never asked for.
+        self.complete = self.method == Method::HEAD || matches!(status.as_u16(), 204 | 304);
+    }
+
+    /// Logs a failure; the wasm backtrace only for who asks for it.
+    pub fn failed(&self, status: Option<StatusCode>, cause: &str, failure: Option<&Failure>) {
+        let millis = self.started.elapsed().as_millis() as u64;
+        tracing::error!(
+            request = &*self.id,
+            app = self.worker.apps[0].config().name,
+            method = %self.method,
+            path = self.target,
+            status = status.map_or(0, |status| status.as_u16()),
+            ms = millis,
+            "{cause}"
+        );
+        if tracing::enabled!(tracing::Level::DEBUG)
+            && let Some(details) = failure.and_then(Failure::details)
+        {
+            tracing::debug!(request = &*self.id, "{details}");
+        }
+    }
+
+    /// Logs that the response ends early, once, and has the client see that too.
+    fn cut(&mut self, failure: &Failure) {
+        if !std::mem::replace(&mut self.cut, true) {
+            let cause = format!("the response was cut after {} bytes: {failure}", self.sent);
+            self.failed(self.status, &cause, Some(failure));
+        }
+        if self.version == Version::HTTP_10 {
+            self.framing.cut();
+        }
+    }
+
+    fn line(&self) -> Vec<u8> {
+        let status = self.status.map_or(499, |status| status.as_u16());
+        let micros = self.started.elapsed().as_micros() as u64;
+        let peer = self.peer();
+        let version = self.spoken.clone().unwrap_or_else(|| format!("{:?}", self.version));
+        let text = |value: &Option<HeaderValue>| {
+            value.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        match self.worker.inheritance.config.log.format {
+            LogFormat::Json => {
+                let line = serde_json::json!({
+                    "timestamp": timestamp(),
+                    "client": peer,
+                    "method": self.method.as_str(),
+                    "path": self.target,
+                    "version": version,
+                    "status": status,
+                    "bytes": self.sent,
+                    "complete": self.complete,
+                    "us": micros,
+                    "referer": text(&self.referer),
+                    "user_agent": text(&self.agent),
+                    "request": &*self.id,
+                    "app": self.worker.apps[0].config().name,
+                });
+                format!("{line}\n").into_bytes()
+            }
+            LogFormat::Text => {
+                let quoted = |value| text(value).map_or_else(|| "-".to_owned(), |text| escape(&text));
+                format!(
+                    "{peer} - - [{}] \"{} {} {}\" {status} {} \"{}\" \"{}\" {micros} {}{}\n",
+                    common_log_date(SystemTime::now()),
+                    self.method,
+                    escape(&self.target),
+                    version,
+                    self.sent,
+                    quoted(&self.referer),
+                    quoted(&self.agent),
+                    self.id,
+                    if self.complete { "" } else { " incomplete" },
+                )
+                .into_bytes()
+            }
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.worker.slot.request_ended();
+        if let Some(access) = &self.worker.access {
+            access.write(&self.line());
+        }
+    }
+}
+
+/// Quotes and control characters would let a client forge lines.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => escaped.extend(['\\', c]),
+            c if c.is_control() => escaped.extend(c.escape_default()),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// The time as the server's own log writes it (RFC 3339).
+fn timestamp() -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = time::SystemTime.format_time(&mut Writer::new(&mut text));
+    text
+}
+
+/// `24/Nov/2026:03:00:00 +0000`, as in the common log format.
+fn common_log_date(now: SystemTime) -> String {
+    // "Tue, 24 Nov 2026 03:00:00 GMT"
+    let date = httpdate::fmt_http_date(now);
+    let mut parts = date.split(' ').skip(1);
+    let mut part = || parts.next().unwrap_or_default();
+    format!("{}/{}/{}:{} +0000", part(), part(), part(), part())
+}
+
+/// A response body that takes its exchange along.
+pub(super) struct Outgoing {
+    body: Content,
+    exchange: Exchange,
+}
+
+enum Content {
+    Guest(ResponseBody),
+    Text(Full<Bytes>),
+}
+
+impl Outgoing {
+    pub fn guest(body: ResponseBody, mut exchange: Exchange) -> Self {
+        exchange.complete |= body.is_end_stream();
+        Self { body: Content::Guest(body), exchange }
+    }
+
+    pub fn text(body: Full<Bytes>, exchange: Exchange) -> Self {
+        Self { body: Content::Text(body), exchange }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let this = &mut *self;
+        let polled = match &mut this.body {
+            Content::Guest(body) => Pin::new(body).poll_frame(cx),
+            Content::Text(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+        };
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.exchange.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
+                this.exchange.complete |= this.body.is_end_stream();
+            }
+            Poll::Ready(Some(Err(failure))) => this.exchange.cut(failure),
+            Poll::Ready(None) => this.exchange.complete = true,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Content::Guest(body) => body.size_hint(),
+            Content::Text(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // The client went away, or took nothing, before it could be told. A guest
+        // whose client goes away amid its own body often stops too, and may.
+        if let Content::Guest(body) = &self.body
+            && !self.exchange.complete
+            && let Some(failure) = body.failure()
+            && !matches!(failure, Failure::Incomplete)
+        {
+            self.exchange.cut(&failure);
+        }
+    }
+}
+
+impl Content {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Guest(body) => body.is_end_stream(),
+            Self::Text(body) => body.is_end_stream(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn dates_are_those_of_the_common_log_format() {
+        assert_eq!(
+            common_log_date(UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
+            "09/Sep/2001:01:46:40 +0000"
+        );
+    }
+
+    #[test]
+    fn a_field_cannot_end_its_quotes_or_its_line() {
+        assert_eq!(escape("a\" 200 \n\u{1b}[31m\\"), "a\\\" 200 \\n\\u{1b}[31m\\\\");
+    }
+}

@@ -1,0 +1,210 @@
+//! Request bodies on their way to a guest: counted against the limit, and read
+//! ahead so that a slow client holds no instance.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use crate::host::{BodyError, RequestBody};
+
+/// A body of unknown length is waited for this long before the guest starts: a
+/// client may hold it open on purpose and want to hear something first.
+const UNKNOWN_LENGTH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a body cannot be had.
+#[derive(Debug)]
+pub(super) enum BodyProblem {
+    /// It is longer than `--limit-request-body`.
+    TooLarge,
+    /// It did not come in time.
+    TooSlow,
+    /// Its framing is wrong, or the client went away.
+    Broken(hyper::Error),
+}
+
+/// A body of which some is read, and what becomes of it.
+pub(super) struct Read {
+    body: ReadAhead,
+    /// What the guest will find out about it.
+    pub watch: Watch,
+}
+
+impl Read {
+    /// Whether the client still has to send some of it.
+    pub fn is_coming(&self) -> bool {
+        self.body.rest.is_some()
+    }
+
+    /// All of it, for a guest. `place` is given back when the last of it has come.
+    pub fn for_guest(self, place: Option<OwnedSemaphorePermit>) -> RequestBody {
+        ReadAhead { place, ..self.body }.boxed_unsync()
+    }
+}
+
+/// What became of a body while a guest was reading it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Watch(Arc<Watched>);
+
+#[derive(Debug, Default)]
+struct Watched {
+    overflowed: AtomicBool,
+    waiting: AtomicBool,
+}
+
+impl Watch {
+    /// It turned out too large.
+    pub fn overflowed(&self) -> bool {
+        self.0.overflowed.load(Relaxed)
+    }
+
+    /// The guest waits for the client to send more of it.
+    pub fn is_waiting(&self) -> bool {
+        self.0.waiting.load(Relaxed)
+    }
+}
+
+/// Reads up to `ahead` bytes of `body`, and gives back all of it.
+///
+/// # Errors
+/// What was read is too large or broken, or took past `deadline`.
+pub(super) async fn read_ahead(
+    mut body: Incoming,
+    ahead: usize,
+    limit: Option<u64>,
+    deadline: Instant,
+) -> Result<Read, BodyProblem> {
+    let watch = Watch::default();
+    if body.is_end_stream() {
+        return Ok(Read { body: ReadAhead::default(), watch });
+    }
+    let announced = body.size_hint().exact();
+    if announced.zip(limit).is_some_and(|(length, limit)| length > limit) {
+        return Err(BodyProblem::TooLarge);
+    }
+    let patience = match announced {
+        Some(_) => deadline,
+        None => deadline.min(Instant::now() + UNKNOWN_LENGTH_PATIENCE),
+    };
+    let mut read = BytesMut::new();
+    let mut trailers = None;
+    let ended = loop {
+        if read.len() >= ahead {
+            break false;
+        }
+        match timeout_at(patience, body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                match frame.into_data() {
+                    // In one piece: a client that sends a byte at a time must not
+                    // make a frame of each.
+                    Ok(data) => read.extend_from_slice(&data),
+                    Err(other) => trailers = Some(other),
+                }
+                if limit.is_some_and(|limit| read.len() as u64 > limit) {
+                    return Err(BodyProblem::TooLarge);
+                }
+                if body.is_end_stream() {
+                    break true;
+                }
+            }
+            Ok(Some(Err(error))) => return Err(BodyProblem::Broken(error)),
+            Ok(None) => break true,
+            Err(_) if announced.is_none() && patience < deadline => break false,
+            Err(_) => return Err(BodyProblem::TooSlow),
+        }
+    };
+    let body = ReadAhead {
+        rest: (!ended).then_some(body),
+        left: limit.map(|limit| limit - read.len() as u64),
+        read: read.freeze(),
+        trailers,
+        watch: watch.clone(),
+        place: None,
+    };
+    Ok(Read { body, watch })
+}
+
+/// What was read, then what is still to come.
+#[derive(Default)]
+struct ReadAhead {
+    read: Bytes,
+    trailers: Option<Frame<Bytes>>,
+    rest: Option<Incoming>,
+    /// Bytes that may still come.
+    left: Option<u64>,
+    watch: Watch,
+    /// Of the request among those whose body is still coming.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl ReadAhead {
+    /// Nothing more comes.
+    fn end(&mut self) {
+        (self.rest, self.place) = (None, None);
+    }
+}
+
+impl Body for ReadAhead {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.read.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.read)))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(trailers)));
+        }
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let polled = Pin::new(rest).poll_frame(cx);
+        self.watch.0.waiting.store(polled.is_pending(), Relaxed);
+        let frame = std::task::ready!(polled).transpose()?;
+        let Some(frame) = frame else {
+            self.end();
+            return Poll::Ready(None);
+        };
+        if self.rest.as_ref().is_some_and(Incoming::is_end_stream) {
+            self.end();
+        }
+        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        if let Some(left) = self.left {
+            match left.checked_sub(length) {
+                Some(left) => self.left = Some(left),
+                None => {
+                    self.watch.0.overflowed.store(true, Relaxed);
+                    self.end();
+                    return Poll::Ready(Some(Err(BodyError::HttpRequestBodySize(None))));
+                }
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_empty()
+            && self.trailers.is_none()
+            && self.rest.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead = self.read.len();
+        let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + ahead as u64);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + ahead as u64);
+        }
+        hint
+    }
+}

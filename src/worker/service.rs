@@ -1,0 +1,123 @@
+//! One request: from its head to its response, or to the refusal it gets.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::access::{Exchange, Outgoing};
+use super::connection::Client;
+use super::respond::Refusal;
+use super::{Phase, Worker, body, request};
+use crate::host::{self, Call, Failure};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How long a request waits for another one's place before it is refused.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Answers one request; whatever goes wrong becomes a response too.
+pub(super) async fn answer(
+    worker: Arc<Worker>,
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Outgoing>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let mut exchange = Exchange::begin(worker.clone(), &client, &parts);
+    let mut response = match respond(&mut exchange, &client, parts, body).await {
+        Ok(response) => {
+            exchange.answered(response.status());
+            response.map(|body| Outgoing::guest(body, exchange))
+        }
+        Err(refusal) => refuse(exchange, &refusal),
+    };
+    if *worker.phase.borrow() != Phase::Serving {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+async fn respond(
+    exchange: &mut Exchange,
+    client: &Client,
+    mut parts: http::request::Parts,
+    body: Incoming,
+) -> Result<host::Response, Refusal> {
+    if let Some(violation) = exchange.framing.violation() {
+        exchange.unreadable();
+        return Err(Refusal::Violation(violation));
+    }
+    let config = exchange.worker().inheritance.config.clone();
+    let origin = request::prepare(&mut parts, client.peer, &config.http.forwarded_allow_ips)
+        .ok_or(Refusal::BadTarget)?;
+    exchange.came_from(origin.client);
+    if let Some(id) = origin.request_id.as_ref().and_then(|id| id.to_str().ok()) {
+        exchange.id = id.into();
+    }
+    if let Ok(id) = HeaderValue::try_from(&*exchange.id) {
+        parts.headers.insert(REQUEST_ID, id);
+    }
+    // One app, for now; the place where a router will choose.
+    let app = exchange.worker().apps[0].clone();
+    let patience = app.config().request_timeout;
+    let limit = config.http.limit_request_body;
+    let arrival = Instant::now() + patience;
+    let read = body::read_ahead(body, config.http.body_buffer, limit, arrival).await.map_err(|problem| {
+        exchange.framing.body_violation().map_or(Refusal::Body(problem), Refusal::Violation)
+    })?;
+    let worker = exchange.worker();
+    let streaming = match read.is_coming() {
+        // It occupies nothing while it waits, and its client is held up anyway.
+        true => Some(place(&worker.streaming, arrival).await.ok_or(Refusal::FullOfBodies)?),
+        false => None,
+    };
+    let permit = place(&worker.permits, Instant::now() + QUEUE_PATIENCE).await.ok_or(Refusal::Full)?;
+    client.settle();
+    let (watch, body) = (read.watch.clone(), read.for_guest(streaming));
+    let call = Call {
+        id: exchange.id.clone(),
+        permit,
+        // The guest's time begins when it can.
+        deadline: Instant::now() + patience,
+        secure: origin.secure,
+    };
+    let result = app.handle(Request::from_parts(parts, body), call).await;
+    if watch.overflowed() {
+        return Err(Refusal::Body(body::BodyProblem::TooLarge));
+    }
+    if let Some(violation) = exchange.framing.body_violation() {
+        return Err(Refusal::Violation(violation));
+    }
+    result.map_err(|failure| match failure {
+        // The guest waited for the client.
+        Failure::Timeout if watch.is_waiting() => Refusal::Body(body::BodyProblem::TooSlow),
+        failure => Refusal::App(failure),
+    })
+}
+
+/// One of `places`, if there is one in time.
+async fn place(places: &Arc<Semaphore>, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+    match places.clone().try_acquire_owned() {
+        Ok(place) => Some(place),
+        Err(_) => timeout_at(deadline, places.clone().acquire_owned()).await.ok()?.ok(),
+    }
+}
+
+fn refuse(mut exchange: Exchange, refusal: &Refusal) -> Response<Outgoing> {
+    let decision = refusal.decide();
+    exchange.answered(decision.status);
+    if refusal.is_failure() {
+        let failure = match refusal {
+            Refusal::App(failure) => Some(failure),
+            _ => None,
+        };
+        exchange.failed(Some(decision.status), &decision.cause, failure);
+    } else {
+        exchange.refused(decision.status, &decision.cause);
+    }
+    decision.response(&exchange.id).map(|body| Outgoing::text(body, exchange))
+}
