@@ -1,0 +1,101 @@
+//! README.md says what the program does.
+
+use std::path::{Path, PathBuf};
+
+use wasgun::config::{Invocation, OptionSpec, option_table_markdown};
+
+const BEGIN: &str = "<!-- options -->";
+const END: &str = "<!-- /options -->";
+
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(path()).expect("README.md is there")
+}
+
+/// What is before, between and after the markers.
+fn parts(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (table, after) = rest.split_once(END)?;
+    Some((before, table, after))
+}
+
+#[test]
+fn the_table_of_options_is_the_programs() {
+    let text = readme();
+    let (before, table, after) = parts(&text).expect("README.md has both markers");
+    let wanted = option_table_markdown();
+    if std::env::var_os("UPDATE_README").is_some() {
+        std::fs::write(path(), format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", wanted.trim())).unwrap();
+    } else {
+        let differs = table.trim().lines().zip(wanted.trim().lines()).find(|(old, new)| old != new);
+        let write = "this writes it: UPDATE_README=1 cargo test --test readme";
+        assert!(table.trim() == wanted.trim(), "the table is old, first at {differs:?}; {write}");
+    }
+}
+
+/// Pieces of code in a text: spans between backticks, and lines of code blocks.
+fn code(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let (mut fenced, mut prose) = (false, String::new());
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if fenced || line.starts_with("    ") {
+            let command = line.trim().trim_start_matches("$ ");
+            found.push(command.split(" #").next().unwrap_or(command).trim().to_owned());
+        } else {
+            prose.push_str(line);
+            prose.push('\n');
+        }
+    }
+    found.extend(prose.split('`').skip(1).step_by(2).map(|span| span.replace('\n', " ")));
+    found
+}
+
+/// What is wrong with a command line, files that are not here aside.
+fn mistakes(command: &str) -> Vec<String> {
+    let invocation = Invocation {
+        args: command.split_whitespace().map(Into::into).collect(),
+        env: Vec::new(),
+        cwd: std::env::temp_dir(),
+    };
+    let problems = invocation.resolve().err().map_or_else(Vec::new, |problems| problems.0);
+    let absent =
+        |message: &str| ["no such file", "no such directory"].iter().any(|text| message.contains(text));
+    problems.into_iter().map(|problem| problem.to_string()).filter(|message| !absent(message)).collect()
+}
+
+#[test]
+fn every_command_of_the_readme_is_one_the_program_takes() {
+    let commands: Vec<_> = code(&readme()).into_iter().filter(|line| line.starts_with("wasgun ")).collect();
+    assert!(commands.len() > 2, "only {commands:?}");
+    for command in commands {
+        let mistakes = mistakes(&command);
+        assert!(mistakes.is_empty(), "{command}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn every_option_the_readme_names_exists() {
+    let text = readme();
+    let (before, _, after) = parts(&text).expect("README.md has both markers");
+    let named: Vec<_> =
+        code(&format!("{before}{after}")).into_iter().filter(|span| span.starts_with("--")).collect();
+    assert!(named.len() > 3, "only {named:?}");
+    for span in named {
+        let name = span[2..].split([' ', '=']).next().unwrap();
+        assert!(OptionSpec::named(name).is_some(), "there is no option --{name}");
+    }
+}
+
+#[test]
+fn mistakes_in_a_readme_would_be_found() {
+    let text = "Run `wasgun app.wasm\n--workers 2` or:\n\n    $ wasgun --wrokers 3  # comment\n\n```sh\nwasgun x.wasm -w no\n```\n";
+    let commands = code(text);
+    assert_eq!(commands, ["wasgun --wrokers 3", "wasgun x.wasm -w no", "wasgun app.wasm --workers 2"]);
+    let wrong: Vec<_> = commands.iter().map(|command| mistakes(command).len()).collect();
+    assert_eq!(wrong, [1, 1, 0]);
+}
