@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod compiler;
 pub mod config;
+pub mod control;
 pub mod handoff;
 pub mod host;
 pub mod listeners;
@@ -13,5 +14,6 @@ pub mod master;
 pub mod mold;
 pub mod sandbox;
 pub mod sys;
+pub mod systemd;
 pub mod telemetry;
 pub mod worker;

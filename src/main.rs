@@ -2,15 +2,20 @@
 //! file that names all of them.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use wasgun::config::{Command, CompileLimits, Config, Invocation, Problems};
+use wasgun::config::{Command, CompileLimits, Config, ControlAction, Invocation, Problems};
 use wasgun::handoff::MoldSeed;
 use wasgun::sys::process;
-use wasgun::{compiler, master, mold, worker};
+use wasgun::{compiler, control, master, mold, worker};
 
 /// What was said makes no sense; nothing was started.
 const EXIT_USAGE: u8 = 2;
+
+/// How long a master that is well takes for an answer, and many times that.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     process::forgo_error_backtraces();
@@ -20,7 +25,11 @@ fn main() -> ExitCode {
         Err(error) => return fail(1, &format!("the current directory cannot be read: {error}")),
     };
     match invocation.resolve() {
-        Err(problems) => fail(EXIT_USAGE, &listed(&problems)),
+        Err(problems) => {
+            let text = listed(&problems);
+            master::tell_predecessor(&invocation, &text);
+            fail(EXIT_USAGE, &text)
+        }
         Ok(Command::Message(text) | Command::PrintConfig(text)) => {
             say(&text);
             ExitCode::SUCCESS
@@ -30,6 +39,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Compile { app, out, limits }) => compile(&app, &out, &limits),
+        Ok(Command::Control { socket, action, json }) => order(&socket, &action, json),
         Ok(Command::Serve(config)) => serve(invocation, *config),
     }
 }
@@ -43,13 +53,34 @@ fn serve(invocation: Invocation, config: Config) -> ExitCode {
     }
 }
 
-fn compile(app: &std::path::Path, out: &std::path::Path, limits: &CompileLimits) -> ExitCode {
+fn compile(app: &Path, out: &Path, limits: &CompileLimits) -> ExitCode {
     match compiler::compile_to_file(app, out, limits) {
         Ok(()) => {
             say(&format!("compiled {} to {}\n", app.display(), out.display()));
             ExitCode::SUCCESS
         }
         Err(error) => fail(1, &format!("{error:#}")),
+    }
+}
+
+/// Asks a running server for something, and tells what came of it.
+fn order(socket: &Path, action: &ControlAction, json: bool) -> ExitCode {
+    let reply = match control::call(socket, action, (!action.waits()).then_some(PATIENCE)) {
+        Ok(reply) => reply,
+        Err(error) => return fail(1, &format!("{error:#}")),
+    };
+    if json {
+        say(&format!("{}\n", reply.to_json()));
+    } else if let Some(status) = &reply.status {
+        say(&control::table(status));
+    } else if let Some(message) = &reply.message {
+        say(&format!("{message}\n"));
+    }
+    match reply.error.filter(|_| !reply.ok) {
+        Some(_) if json => ExitCode::FAILURE,
+        // It may repeat what a component has said.
+        Some(error) => fail(1, &error.replace(|c: char| c.is_control() && c != '\n', "?")),
+        None => ExitCode::SUCCESS,
     }
 }
 

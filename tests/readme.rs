@@ -59,7 +59,8 @@ fn code(text: &str) -> Vec<String> {
 fn mistakes(command: &str) -> Vec<String> {
     let invocation = Invocation {
         args: command.split_whitespace().map(Into::into).collect(),
-        env: Vec::new(),
+        // What `wasgun ctl` finds where the server was told of it.
+        env: vec![("WASGUN_CONTROL_SOCKET".into(), "control.sock".into())],
         cwd: std::env::temp_dir(),
     };
     let problems = invocation.resolve().err().map_or_else(Vec::new, |problems| problems.0);

@@ -62,6 +62,12 @@ fn unix_path(text: &str, path: &str) -> Result<BindAddr, String> {
 }
 
 impl BindAddr {
+    /// Whether the kernel chooses the port: another one each time.
+    #[must_use]
+    pub fn is_any_port(&self) -> bool {
+        matches!(self, Self::Tcp(address) if address.port() == 0)
+    }
+
     /// A unix socket's path below `base`, if it is relative.
     ///
     /// # Errors

@@ -35,6 +35,14 @@ pub(super) fn app(reader: &mut Reader) -> AppConfig {
         instance_max_requests_jitter: reader
             .one("instance-max-requests-jitter", number_in("requests", 0..=MOST_REQUESTS)),
         instance_concurrency: reader.one("instance-concurrency", number_in("requests", 1..=1024)),
+        health_path: reader.optional("health-path", |text| {
+            let is_target = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+            if is_target {
+                Ok(text.to_owned())
+            } else {
+                Err(format!("{text:?} is not a path: write such as /healthz"))
+            }
+        }),
     }
 }
 

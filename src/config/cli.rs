@@ -17,8 +17,8 @@ the file.
 
 TIME is in seconds or has units (0.5, 500ms, 30s, 1h30m). SIZE is in bytes or has a unit (64KiB, 256MiB, 1GB).
 
-Signals: TERM stops gracefully, INT and QUIT at once; HUP reloads, USR1 reopens the logs, TTIN and TTOU add and \
-remove a worker.";
+Signals: TERM stops gracefully, INT and QUIT at once; HUP reloads, USR2 hands over to a new master, USR1 reopens the \
+logs, TTIN and TTOU add and remove a worker. `wasgun ctl` does the same and tells what came of it.";
 
 /// What the command line says; `Err` holds help as well as mistakes.
 pub(super) fn parse(args: &[OsString]) -> Result<ArgMatches, clap::Error> {
@@ -33,7 +33,9 @@ fn command() -> Command {
     Command::new("wasgun")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A pre-fork application server for WebAssembly components")
-        .override_usage("wasgun [OPTIONS] APP\n       wasgun compile APP -o OUT")
+        .override_usage(
+            "wasgun [OPTIONS] APP\n       wasgun compile APP -o OUT\n       wasgun ctl [--control-socket PATH] COMMAND",
+        )
         .after_help(AFTER_HELP)
         .styles(Styles::plain())
         .max_term_width(100)
@@ -43,6 +45,7 @@ fn command() -> Command {
         .disable_help_subcommand(true)
         .args(options)
         .subcommand(compile())
+        .subcommand(ctl())
 }
 
 /// Under its group's heading; APP stands apart, since clap lists arguments
@@ -63,6 +66,46 @@ fn compile() -> Command {
         .arg(Arg::new("app").value_name("APP").required(true).help("The component to compile"))
         .arg(output.help("Where the compiled component goes, such as app.cwasm"))
         .args(limits.map(argument))
+}
+
+fn ctl() -> Command {
+    let places = OPTIONS.iter().filter(|spec| matches!(spec.name, "control-socket" | "config"));
+    let wait = || Arg::new("wait").long("wait").action(ArgAction::SetTrue);
+    let wait = || wait().help("Return when it is done; fail, with the reason, if it is not");
+    let order = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    let needed = |name: &'static str, shown: &'static str| Arg::new(name).value_name(shown).required(true);
+    Command::new("ctl")
+        .about("Look after a running server")
+        .styles(Styles::plain())
+        .max_term_width(100)
+        .disable_help_subcommand(true)
+        .args(places.map(|spec| argument(spec).global(true)))
+        .mut_arg("control-socket", |arg| arg.help("The server's socket, as it was said to the server"))
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .global(true)
+                .action(ArgAction::SetTrue)
+                .help("Print the reply as JSON"),
+        )
+        .subcommand(order("status", "Show how the server and its workers are"))
+        .subcommand(
+            order("scale", "Have N workers, until the configuration says otherwise").arg(needed("n", "N")),
+        )
+        .subcommand(order("reload", "Read configuration and component again, as HUP does").arg(wait()))
+        .subcommand(order("rollback", "Go back to the generation before").arg(wait()))
+        .subcommand(
+            order("upgrade", "Hand over to a new master of the program on disk, as USR2 does").arg(wait()),
+        )
+        .subcommand(order("recycle", "Replace a worker").arg(needed("pid", "PID")))
+        .subcommand(
+            order("log-level", "Log more, or less, until the next reload").arg(needed("level", "LEVEL")),
+        )
+        .subcommand(
+            order("stop", "Stop, as TERM does").arg(
+                Arg::new("now").long("now").action(ArgAction::SetTrue).help("Cut the requests in flight"),
+            ),
+        )
 }
 
 fn argument(spec: &'static OptionSpec) -> Arg {
@@ -110,7 +153,8 @@ pub(super) fn layer(matches: &ArgMatches) -> Layer {
 }
 
 /// The text for a command line that ends here: help, or else a mistake.
-pub(super) fn text(error: &clap::Error) -> Result<String, String> {
+pub(super) fn text(error: &clap::Error, args: &[OsString]) -> Result<String, String> {
+    let is_ctl = args.get(1).is_some_and(|first| first == "ctl");
     let text = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(format!("{}\n", text.trim_end())),
@@ -118,6 +162,9 @@ pub(super) fn text(error: &clap::Error) -> Result<String, String> {
         ErrorKind::ArgumentConflict | ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument
             if let Some(ContextValue::String(second)) = error.get(ContextKind::InvalidSubcommand) =>
         {
+            if is_ctl {
+                return Err(format!("ctl has no command {second}: `wasgun ctl --help` lists them"));
+            }
             Err(format!("one APP only: {second} is a second one"))
         }
         _ => Err(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()),

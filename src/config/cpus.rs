@@ -33,7 +33,8 @@ fn decide(affinity: usize, quota: Option<Quota>) -> Workers {
         }
         _ => (affinity, format!("auto: {affinity} {} by affinity", plural(affinity as f64))),
     };
-    Workers { count: count.clamp(1, MOST_WORKERS as usize), reason }
+    let count = count.clamp(1, MOST_WORKERS as usize);
+    Workers { count, most: count, reason }
 }
 
 fn affinity() -> usize {
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn a_part_of_a_cpu_is_a_worker_and_the_reason_says_so() {
         let decided = |affinity, quota| {
-            let Workers { count, reason } = decide(affinity, quota);
+            let Workers { count, reason, .. } = decide(affinity, quota);
             (count, reason)
         };
         assert_eq!(decided(2, None), (2, "auto: 2 CPUs by affinity".into()));

@@ -1,9 +1,11 @@
 //! What was said: raw strings, and where each comes from.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::activation::Activated;
+use super::operation::{RUNTIME_DIRECTORY, socket_in};
 use super::options::{OPTIONS, OptionSpec, Place, Takes};
 use super::resolve::Problem;
 use super::values::flag;
@@ -98,8 +100,9 @@ pub(super) fn environment(env: &[(OsString, OsString)], problems: &mut Vec<Probl
 }
 
 /// What variables say that hosting platforms set: below the file, because
-/// nobody set them for this server in particular.
-pub(super) fn platform(env: &[(OsString, OsString)]) -> Layer {
+/// nobody set them for this server in particular. `handed` are the sockets that a
+/// service manager has opened.
+pub(super) fn platform(env: &[(OsString, OsString)], handed: &[Activated]) -> Layer {
     let mut layer = Layer::new();
     let mut say = |name, variable: &str, shape: fn(&str) -> String| {
         if let Some(value) = lookup(env, variable) {
@@ -109,6 +112,11 @@ pub(super) fn platform(env: &[(OsString, OsString)]) -> Layer {
     };
     say("bind", "PORT", |port| format!("0.0.0.0:{port}"));
     say("workers", "WEB_CONCURRENCY", str::to_owned);
+    say("control-socket", RUNTIME_DIRECTORY, socket_in);
+    if !handed.is_empty() {
+        let values = handed.iter().map(|socket| format!("fd://{}", socket.number)).collect();
+        layer.insert("bind", Entry { values, source: Source::Environment("LISTEN_FDS".to_owned()) });
+    }
     layer
 }
 
@@ -121,9 +129,9 @@ pub(super) fn defaults() -> Layer {
 
 /// The last of that name, as a shell has it; an empty variable counts as
 /// unset, since compose files and unit files cannot unset one.
-fn lookup<'a>(env: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsString> {
+pub(super) fn lookup<'a>(env: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
     let last = env.iter().rev().find(|(key, _)| key.as_os_str() == name);
-    last.map(|(_, value)| value).filter(|value| !value.is_empty())
+    last.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
 }
 
 fn split(spec: &OptionSpec, value: &str) -> Vec<String> {

@@ -5,16 +5,22 @@
 //! `resolve` turns those into a [`Config`] or into every mistake at once.
 //! This module names nothing else of ours.
 
+mod activation;
 mod addr;
 mod app;
 mod cli;
+mod control;
 mod cpus;
 mod egress;
 mod env_file;
 mod file;
 mod identity;
 mod layer;
+mod log;
+mod operation;
 mod options;
+mod order;
+mod pool;
 mod print;
 mod reader;
 mod resolve;
@@ -28,13 +34,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use addr::{BindAddr, IpNet};
+pub use control::ControlAction;
 pub use egress::{EgressRule, HostPattern};
 pub use identity::Identity;
 pub use layer::{Entry, Source, Specified};
+pub use log::{AccessLogTarget, LogConfig, LogFormat, LogLevel};
 pub use options::{Group, OPTIONS, OptionSpec, Place, Takes, option_table_markdown};
 pub use print::to_toml;
 pub use resolve::{Problem, Problems};
 pub use values::ByteSize;
+
+/// The variable by which a master tells the next one that it hands over.
+pub const HANDOVER: &str = "WASGUN_HANDOVER";
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -54,6 +65,15 @@ pub enum Command {
         /// Limits of the compiling child.
         limits: CompileLimits,
     },
+    /// Ask a running server for something, and exit.
+    Control {
+        /// Its socket.
+        socket: PathBuf,
+        /// What is asked for.
+        action: ControlAction,
+        /// Print the reply as it is, not for people.
+        json: bool,
+    },
     /// Text that clap renders itself: `--help` and `--version`.
     Message(String),
 }
@@ -69,6 +89,8 @@ pub struct Config {
     pub master: MasterConfig,
     /// HTTP limits and times, the same for every app.
     pub http: HttpConfig,
+    /// What is answered without the app.
+    pub health: HealthConfig,
     /// The group of workers and the apps they serve.
     pub pool: PoolConfig,
     /// Logging.
@@ -82,6 +104,14 @@ pub struct Config {
 /// What concerns the master process alone.
 #[derive(Debug, Clone)]
 pub struct MasterConfig {
+    /// Whether to go on in the background.
+    pub daemon: bool,
+    /// Where `wasgun ctl` is heard.
+    pub control_socket: Option<ControlSocket>,
+    /// How long to go on serving after TERM.
+    pub shutdown_delay: Duration,
+    /// What to watch beside the component; `None`: nothing is watched.
+    pub reload: Option<Vec<PathBuf>>,
     /// Where to write the master's process id.
     pub pid_file: Option<PathBuf>,
     /// How long requests in flight may take after TERM.
@@ -94,6 +124,26 @@ pub struct MasterConfig {
     pub umask: Option<u32>,
     /// Directory to change to before anything is opened.
     pub chdir: Option<PathBuf>,
+}
+
+/// The socket that `wasgun ctl` talks to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlSocket {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether somebody asked for it, rather than that there is a place for it:
+    /// the server starts without one that nobody asked for.
+    pub is_wanted: bool,
+}
+
+/// What workers answer themselves, however busy the app is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// An address for nothing else.
+    pub bind: Option<BindAddr>,
+    /// The start of the paths that are kept from the app, without a slash at its
+    /// end.
+    pub prefix: Option<String>,
 }
 
 /// Limits and times of HTTP/1.1.
@@ -126,6 +176,16 @@ pub struct PoolConfig {
     pub workers: Workers,
     /// Requests in flight per worker.
     pub max_concurrency: usize,
+    /// Requests per worker that wait for one of these to end.
+    pub queue: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
+    /// Open connections per worker.
+    pub max_connections: usize,
+    /// When a worker is replaced that works.
+    pub recycling: Recycling,
+    /// How many workers a reload starts at a time.
+    pub reload_surge: Surge,
     /// The apps; never empty.
     pub apps: Vec<AppConfig>,
 }
@@ -133,11 +193,53 @@ pub struct PoolConfig {
 /// How many workers, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workers {
-    /// At least 1.
+    /// To start with, and never fewer than this; at least 1.
     pub count: usize,
+    /// Most, when the load asks for it; otherwise the same.
+    pub most: usize,
     /// For the log: who said so (`--workers`, `WEB_CONCURRENCY`), or what was
     /// found (`auto: 2 CPUs by affinity`, `auto: 1.5 CPUs by cpu.max`).
     pub reason: String,
+}
+
+/// When a worker is replaced although nothing is wrong with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recycling {
+    /// After as many requests; 0 for never.
+    pub max_requests: u64,
+    /// Upper bound of a random number added to that.
+    pub max_requests_jitter: u64,
+    /// After as long.
+    pub lifetime: Option<Duration>,
+    /// When it has more bytes of memory, what it shares counted in part (PSS).
+    pub memory: Option<u64>,
+}
+
+/// A number of workers, absolute or relative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surge {
+    /// As many.
+    Count(usize),
+    /// As many of a hundred.
+    Percent(usize),
+}
+
+impl Default for Surge {
+    fn default() -> Self {
+        Self::Count(1)
+    }
+}
+
+impl Surge {
+    /// As a number of `workers`, rounded up; at least 1.
+    #[must_use]
+    pub fn of(self, workers: usize) -> usize {
+        match self {
+            Self::Count(count) => count,
+            Self::Percent(percent) => (workers * percent).div_ceil(100),
+        }
+        .max(1)
+    }
 }
 
 /// One application.
@@ -165,6 +267,8 @@ pub struct AppConfig {
     pub instance_max_requests_jitter: u32,
     /// Requests a reused 0.3 instance works on at the same time.
     pub instance_concurrency: u32,
+    /// What the app must answer before it is let at clients.
+    pub health_path: Option<String>,
 }
 
 /// Where a component comes from.
@@ -196,57 +300,6 @@ pub enum DirAccess {
     ReadOnly,
     /// Read and write.
     ReadWrite,
-}
-
-/// How to log.
-#[derive(Debug, Clone)]
-pub struct LogConfig {
-    /// Least severe level that is shown.
-    pub level: LogLevel,
-    /// Form of the lines, access log included.
-    pub format: LogFormat,
-    /// Access log; `None`: none is written.
-    pub access: Option<AccessLogTarget>,
-}
-
-/// Severity.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
-}
-
-/// Form of log lines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Where access lines go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessLogTarget {
-    /// Standard output.
-    Stdout,
-    /// A file, appended to, reopened on USR1.
-    File(PathBuf),
-}
-
-impl std::fmt::Display for AccessLogTarget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Stdout => f.write_str("-"),
-            Self::File(path) => path.display().fmt(f),
-        }
-    }
 }
 
 /// What a compilation may use.

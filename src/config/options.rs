@@ -55,23 +55,29 @@ pub enum Group {
     Times,
     Http,
     Instances,
+    Workers,
+    Control,
     Process,
     Logging,
     Compilation,
+    Development,
     Configuration,
 }
 
 impl Group {
     /// Every group, in the order of the help.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Application,
         Self::Server,
         Self::Times,
         Self::Http,
         Self::Instances,
+        Self::Workers,
+        Self::Control,
         Self::Process,
         Self::Logging,
         Self::Compilation,
+        Self::Development,
         Self::Configuration,
     ];
 
@@ -84,9 +90,12 @@ impl Group {
             Self::Times => "Timeouts",
             Self::Http => "HTTP limits",
             Self::Instances => "Instances",
+            Self::Workers => "Replacing workers",
+            Self::Control => "Control and health",
             Self::Process => "Process",
             Self::Logging => "Logging",
             Self::Compilation => "Compilation",
+            Self::Development => "Development",
             Self::Configuration => "Configuration",
         }
     }
@@ -233,7 +242,7 @@ mod tests {
         for row in rows {
             assert_eq!(row.replace("\\|", "").matches('|').count(), 4, "{row}");
         }
-        assert!(text.contains("| `-w, --workers N\\|auto` | `auto` |"), "{text}");
+        assert!(text.contains("| `-w, --workers N\\|MIN..MAX\\|auto` | `auto` |"), "{text}");
         assert!(text.contains("| `APP` |  |"), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::activation::Activated;
 use super::app::directory;
 use super::layer::{Source, Specified};
 use super::resolve::Problem;
@@ -14,6 +15,8 @@ pub(super) struct Reader<'a> {
     pub said: &'a Specified,
     /// Directory relative paths start from; `None` if it is itself a mistake.
     pub base: Option<PathBuf>,
+    /// Sockets that a service manager has opened.
+    pub handed: &'a [Activated],
     pub problems: Vec<Problem>,
 }
 

@@ -4,16 +4,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::activation::{self, Activated};
 use super::addr::{BindAddr, IpNet};
-use super::app::{app, directory, readable, text_of};
+use super::app::{directory, readable, text_of};
 use super::identity::identity;
 use super::layer::{self, Layer, Source, Specified, shown_option};
+use super::log::log;
+use super::operation::{control_socket, health, reload};
+use super::order;
+use super::pool::pool;
 use super::reader::{Reader, path, replaceable};
-use super::values::{ByteSize, duration, duration_from, flag, length_in, number_in, size_in, umask};
-use super::{
-    AccessLogTarget, Command, CompileLimits, Config, HttpConfig, Invocation, LogConfig, LogFormat, LogLevel,
-    MasterConfig, PoolConfig, Workers, cli, cpus, file, print,
-};
+use super::values::{ByteSize, duration, duration_from, flag, length_in, number_in, or_none, size_in, umask};
+use super::{Command, CompileLimits, Config, HttpConfig, Invocation, MasterConfig, cli, file, print};
 
 /// Read when no other file is named.
 const DEFAULT_FILE: &str = "./wasgun.toml";
@@ -73,7 +75,7 @@ pub(super) fn resolve(invocation: &Invocation) -> Result<Command, Problems> {
         Ok(matches) => matches,
         Err(error) => {
             let wrong = |message| Problems(vec![Problem::new("", Source::CommandLine, message)]);
-            return cli::text(&error).map(Command::Message).map_err(wrong);
+            return cli::text(&error, &invocation.args).map(Command::Message).map_err(wrong);
         }
     };
     let mut problems = Vec::new();
@@ -81,14 +83,25 @@ pub(super) fn resolve(invocation: &Invocation) -> Result<Command, Problems> {
     if let Some(("compile", matches)) = matches.subcommand() {
         let output = matches.get_one::<String>("output").cloned().unwrap_or_default();
         let said = Specified::new(vec![cli::layer(matches), environment, layer::defaults()]);
-        return compile(Reader { said: &said, base: Some(invocation.cwd.clone()), problems }, &output);
+        let base = Some(invocation.cwd.clone());
+        return compile(Reader { said: &said, base, handed: &[], problems }, &output);
     }
-    let above = Specified::new(vec![cli::layer(&matches), environment.clone()]);
+    let order = matches.subcommand();
+    let own = cli::layer(order.map_or(&matches, |(_, matches)| matches));
+    let above = Specified::new(vec![own.clone(), environment.clone()]);
     let file = read_file(&above, &invocation.cwd, &mut problems);
-    let layers =
-        vec![cli::layer(&matches), environment, file, layer::platform(&invocation.env), layer::defaults()];
-    let said = Specified::new(layers).alternatives(["app", "demo"]);
-    serve(&said, &invocation.cwd, problems)
+    let handed = activation::handed_over(&invocation.env).unwrap_or_else(|message| {
+        problems.push(Problem::new("bind", Source::Environment("LISTEN_FDS".to_owned()), message));
+        Vec::new()
+    });
+    let platform = layer::platform(&invocation.env, &handed);
+    let said = Specified::new(vec![own, environment, file, platform, layer::defaults()]);
+    let said = said.alternatives(["app", "demo"]);
+    let reader = Reader { said: &said, base: Some(invocation.cwd.clone()), handed: &handed, problems };
+    match order {
+        Some((_, matches)) => order::order(reader, matches),
+        None => serve(reader),
+    }
 }
 
 fn compile(mut reader: Reader, output: &str) -> Result<Command, Problems> {
@@ -130,8 +143,8 @@ fn read_file(above: &Specified, cwd: &Path, problems: &mut Vec<Problem>) -> Laye
     }
 }
 
-fn serve(said: &Specified, cwd: &Path, problems: Vec<Problem>) -> Result<Command, Problems> {
-    let mut reader = Reader { said, base: Some(cwd.to_owned()), problems };
+fn serve(mut reader: Reader) -> Result<Command, Problems> {
+    let said = reader.said;
     let check = reader.one("check-config", flag);
     let print = reader.one("print-config", flag);
     let config = config(&mut reader);
@@ -162,11 +175,8 @@ fn config(reader: &mut Reader) -> Config {
         backlog: reader.one("backlog", number_in("connections", 1..=65_535)),
         master: master(reader, chdir),
         http: http(reader),
-        pool: PoolConfig {
-            workers: workers(reader),
-            max_concurrency: reader.one("max-concurrency", number_in("requests", 1..=4096)) as usize,
-            apps: vec![app(reader)],
-        },
+        health: health(reader),
+        pool: pool(reader),
         log: log(reader),
         cache_dir: reader.path("cache-dir"),
         compile: compile_limits(reader),
@@ -175,7 +185,12 @@ fn config(reader: &mut Reader) -> Config {
 
 fn bind(reader: &mut Reader) -> Vec<BindAddr> {
     let base = reader.base();
-    let addresses: Vec<BindAddr> = reader.many("bind", |text| text.parse::<BindAddr>()?.below(&base));
+    let handed = reader.handed;
+    let addresses = reader.many("bind", |text| match text.strip_prefix("fd://") {
+        Some(name) if !name.bytes().all(|b| b.is_ascii_digit()) => named(name, handed),
+        _ => text.parse::<BindAddr>()?.below(&base).map(|address| vec![address]),
+    });
+    let addresses = addresses.concat();
     for (at, address) in addresses.iter().enumerate() {
         if let BindAddr::Fd(number) = address
             && !Path::new(&format!("/proc/self/fd/{number}")).exists()
@@ -186,8 +201,7 @@ fn bind(reader: &mut Reader) -> Vec<BindAddr> {
             );
         }
         // Port 0 is another port each time.
-        let any_port = matches!(address, BindAddr::Tcp(address) if address.port() == 0);
-        if !any_port && addresses[..at].contains(address) {
+        if !address.is_any_port() && addresses[..at].contains(address) {
             reader.wrong("bind", format!("{address} is there twice"));
         }
     }
@@ -197,11 +211,28 @@ fn bind(reader: &mut Reader) -> Vec<BindAddr> {
     addresses
 }
 
+/// The sockets that a service manager calls `name`.
+fn named(name: &str, handed: &[Activated]) -> Result<Vec<BindAddr>, String> {
+    let found: Vec<_> = handed.iter().filter(|socket| socket.name == name).collect();
+    if found.is_empty() {
+        let names: Vec<_> = handed.iter().map(|socket| socket.name.as_str()).collect();
+        let there =
+            if names.is_empty() { "none was".to_owned() } else { format!("there are: {}", names.join(", ")) };
+        return Err(format!("fd://{name}: no socket of that name was handed over by systemd; {there}"));
+    }
+    Ok(found.into_iter().map(|socket| BindAddr::Fd(socket.number)).collect())
+}
+
 fn master(reader: &mut Reader, chdir: Option<PathBuf>) -> MasterConfig {
     let base = reader.base();
     MasterConfig {
         pid_file: reader.optional("pid", |text| {
-            let file = replaceable(&base.join(path(text)?))?;
+            let file = base.join(path(text)?);
+            // Under the name that was said, or it would be another one once it is there.
+            if file.is_symlink() {
+                return Err(format!("{} is a link, which is not followed: name a file", file.display()));
+            }
+            replaceable(&file)?;
             match std::fs::read_to_string(&file) {
                 Ok(text) if !text.trim().chars().all(|c| c.is_ascii_digit()) => {
                     Err(format!("{} holds something else than a process id", file.display()))
@@ -209,6 +240,10 @@ fn master(reader: &mut Reader, chdir: Option<PathBuf>) -> MasterConfig {
                 _ => Ok(file),
             }
         }),
+        daemon: reader.one("daemon", flag),
+        control_socket: control_socket(reader),
+        shutdown_delay: reader.one("shutdown-delay", duration),
+        reload: reload(reader),
         graceful_timeout: reader.one("graceful-timeout", duration),
         worker_timeout: reader.one("worker-timeout", duration_from(Duration::from_secs(1))),
         identity: identity(reader),
@@ -225,13 +260,8 @@ fn http(reader: &mut Reader) -> HttpConfig {
         limit_request_fields: reader.one("limit-request-fields", number_in("fields", 1..=MOST_FIELDS))
             as usize,
         limit_request_field_size: reader.one("limit-request-field-size", length_in(64..=1 << 20)),
-        limit_request_body: reader.one("limit-request-body", |text| match text {
-            "none" => Ok(None),
-            _ => text
-                .parse()
-                .map(|ByteSize(bytes)| Some(bytes))
-                .map_err(|error: String| format!("{error}, or none")),
-        }),
+        limit_request_body: reader
+            .one("limit-request-body", or_none(|text| text.parse().map(|ByteSize(bytes)| bytes))),
         body_buffer: reader.one("body-buffer", length_in(0..=1 << 30)),
         response_buffer: reader.one("response-buffer", length_in(1 << 10..=1 << 30)),
         forwarded_allow_ips: forwarded(reader),
@@ -244,42 +274,6 @@ fn forwarded(reader: &mut Reader) -> Vec<IpNet> {
         _ => text.parse().map(|net| vec![net]).map_err(|error: String| format!("{error}, or *")),
     };
     reader.list("forwarded-allow-ips", nets).concat()
-}
-
-fn workers(reader: &mut Reader) -> Workers {
-    let reason = reader.said.entry("workers").map_or_else(String::new, |entry| entry.source.shown("workers"));
-    let most = cpus::MOST_WORKERS;
-    let count = |text: &str| match text {
-        "auto" => Ok(None),
-        _ => number_in("workers", 1..=most)(text).map(Some).map_err(|error| format!("{error}, or auto")),
-    };
-    match reader.one("workers", count) {
-        Some(count) => Workers { count: count as usize, reason },
-        None => cpus::auto(),
-    }
-}
-
-fn log(reader: &mut Reader) -> LogConfig {
-    let level = |text: &str| match text.to_ascii_lowercase().as_str() {
-        "error" => Ok(LogLevel::Error),
-        "warn" | "warning" => Ok(LogLevel::Warn),
-        "info" => Ok(LogLevel::Info),
-        "debug" => Ok(LogLevel::Debug),
-        "trace" => Ok(LogLevel::Trace),
-        _ => Err(format!("{text:?} is not a level: write error, warn, info, debug or trace")),
-    };
-    LogConfig {
-        level: reader.one("log-level", level),
-        format: reader.one("log-format", |text| match text {
-            "text" => Ok(LogFormat::Text),
-            "json" => Ok(LogFormat::Json),
-            _ => Err(format!("{text:?} is not a form of log lines: write text or json")),
-        }),
-        access: match reader.said.entry("access-log").and_then(|entry| entry.values.last()) {
-            Some(text) if text == "-" => Some(AccessLogTarget::Stdout),
-            _ => reader.file_to_write("access-log").map(AccessLogTarget::File),
-        },
-    }
 }
 
 fn compile_limits(reader: &mut Reader) -> CompileLimits {

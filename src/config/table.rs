@@ -1,7 +1,8 @@
 //! Every option, once.
 
 use super::options::Group::{
-    Application, Compilation, Configuration, Http, Instances, Logging, Process, Server, Times,
+    Application, Compilation, Configuration, Control, Development, Http, Instances, Logging, Process, Server,
+    Times, Workers,
 };
 use super::options::{OptionSpec, Place};
 
@@ -34,16 +35,24 @@ pub const OPTIONS: &[OptionSpec] = &[
     ),
     // Server
     OptionSpec::many(Server, "bind", "ADDRESS", ',').short('b').default("127.0.0.1:8000").help(
-        "Listen on HOST:PORT, [IPV6]:PORT, :PORT (all IPv4 interfaces), unix:PATH or fd://N; \
-             repeatable. When the variable PORT is set the default is 0.0.0.0:$PORT",
+        "Listen on HOST:PORT, [IPV6]:PORT, :PORT (all IPv4 interfaces), unix:PATH, fd://N or, by \
+             the name that systemd has for a socket, fd://NAME; repeatable. The default is what \
+             systemd hands over, else 0.0.0.0:$PORT when that variable is set",
     ),
-    OptionSpec::one(Server, "workers", "N|auto").short('w').default("auto").help(
-        "Worker processes; auto means one for each CPU this process may use. When the \
-             variable WEB_CONCURRENCY is set it is the default",
+    OptionSpec::one(Server, "workers", "N|MIN..MAX|auto").short('w').default("auto").help(
+        "Worker processes; auto means one for each CPU this process may use, MIN..MAX as many \
+             as the load asks for. When the variable WEB_CONCURRENCY is set it is the default",
     ),
     OptionSpec::one(Server, "max-concurrency", "N")
         .default("128")
         .help("Requests a worker has in flight at most"),
+    OptionSpec::one(Server, "queue", "N")
+        .default("128")
+        .help("Requests that may wait in a worker for one of these to end; one more is refused at once"),
+    OptionSpec::one(Server, "max-connections", "N").default("16384").help(
+        "Connections a worker has open at most; for another one the connection that has been \
+             idle for longest is closed",
+    ),
     OptionSpec::one(Server, "backlog", "N").default("2048").help("Connections that may wait to be accepted"),
     // Times
     OptionSpec::one(Times, "request-timeout", "TIME")
@@ -56,6 +65,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Time an idle connection is kept for its next request; 0 closes it after each \
              response",
     ),
+    OptionSpec::one(Times, "queue-timeout", "TIME")
+        .default("1s")
+        .help("Time a request waits for a place among --max-concurrency before it is refused"),
+    OptionSpec::one(Times, "shutdown-delay", "TIME")
+        .default("0s")
+        .help("Time to go on serving after TERM, with /ready failing already, so that balancers notice"),
     OptionSpec::one(Times, "graceful-timeout", "TIME")
         .default("30s")
         .help("Time requests in flight have to end when a worker is asked to stop"),
@@ -94,8 +109,48 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec::one(Instances, "memory-limit", "SIZE")
         .default("256MiB")
         .help("Linear memory an instance may have, from 1MiB to 4GiB"),
+    // Workers
+    OptionSpec::one(Workers, "max-requests", "N").default("0").help(
+        "Requests after which a worker is replaced, by one that is ready before it ends; 0 for \
+             no limit",
+    ),
+    OptionSpec::one(Workers, "max-requests-jitter", "N").help(
+        "Add a random number up to this one to --max-requests, so that workers do not all end \
+             together; without it a tenth of that",
+    ),
+    OptionSpec::one(Workers, "max-worker-lifetime", "TIME|none")
+        .default("none")
+        .help("Time after which a worker is replaced, up to a tenth more; at least 1s"),
+    OptionSpec::one(Workers, "worker-max-memory", "SIZE|none").default("none").help(
+        "Replace a worker that has more memory than this, what it shares with others counted \
+             in part (PSS); at least 1MiB",
+    ),
+    OptionSpec::one(Workers, "reload-surge", "N|N%")
+        .default("25%")
+        .help("How many new workers a reload starts at a time, as old ones end; at least one"),
+    // Control
+    OptionSpec::one(Control, "control-socket", "PATH|none").help(
+        "Let wasgun ctl talk to the server at this unix socket; by default control.sock in the \
+             directory that systemd gives a service (RuntimeDirectory=), and else none",
+    ),
+    OptionSpec::one(Control, "health-path", "PATH").help(
+        "Ask the app for this path, as a first request in a new generation, and go on with it \
+             only if the answer is 2xx or 3xx; without it, that it can be instantiated is enough",
+    ),
+    OptionSpec::one(Control, "health-bind", "ADDRESS").help(
+        "Answer /live and /ready at this address, HOST:PORT or unix:PATH, without the app; apart \
+             from those the address serves nothing",
+    ),
+    OptionSpec::one(Control, "health-path-prefix", "PREFIX")
+        .help("Answer PREFIX/live and PREFIX/ready, such as /-/live, in the app's stead"),
     // Process
-    OptionSpec::one(Process, "pid", "FILE").short('p').help("Write the process id of the master to a file"),
+    OptionSpec::flag(Process, "daemon").short('D').help(
+        "Go on in the background once the server is ready, or say why it is not; standard error \
+             is kept if it is no terminal",
+    ),
+    OptionSpec::one(Process, "pid", "FILE")
+        .short('p')
+        .help("Write the process id of the master to a file, and hold a lock on that"),
     OptionSpec::one(Process, "user", "USER")
         .short('u')
         .help("Run the workers as this user, a name or a number"),
@@ -129,6 +184,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Accept a .cwasm file as APP. Its machine code is run as it is, so it must come from \
              someone you trust",
     ),
+    // Development
+    OptionSpec::flag(Development, "reload")
+        .help("Reload when the component has changed; one that does not build or load changes nothing"),
+    OptionSpec::many(Development, "reload-extra", "PATH", ',')
+        .help("Watch this file, or all that is in this directory, too; repeatable"),
     // Configuration
     OptionSpec::one(Configuration, "config", "FILE")
         .short('c')

@@ -113,6 +113,16 @@ pub(super) fn duration_from(least: Duration) -> impl Fn(&str) -> Result<Duration
     }
 }
 
+/// What `parse` takes, or `none`.
+pub(super) fn or_none<T>(
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<Option<T>, String> {
+    move |text| match text {
+        "none" => Ok(None),
+        _ => parse(text).map(Some).map_err(|error| format!("{error}, or none")),
+    }
+}
+
 /// A size in bytes within `range`.
 pub(super) fn size_in(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
     move |text| {

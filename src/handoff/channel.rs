@@ -39,6 +39,11 @@ impl Channel {
         Ok((Self { fd: one }, Self { fd: other }))
     }
 
+    /// An end that this process was started with.
+    pub fn adopted(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
     /// Sends `message`; waits for room.
     ///
     /// # Errors
@@ -84,8 +89,12 @@ impl Channel {
 
     fn receive<T: DeserializeOwned>(&self, flags: MsgFlags) -> io::Result<Received<T>> {
         let mut packet = vec![0; LONGEST];
+        let mut was_reset = false;
         loop {
             match recv(self.fd.as_raw_fd(), &mut packet, flags) {
+                // The other end closed without having read everything: told once, and
+                // before what it had sent.
+                Err(Errno::ECONNRESET) if !was_reset => was_reset = true,
                 Ok(0) | Err(Errno::ECONNRESET) => return Ok(Received::Closed),
                 Ok(length) => return Ok(Received::Message(serde_json::from_slice(&packet[..length])?)),
                 Err(Errno::EAGAIN) => return Ok(Received::Nothing),

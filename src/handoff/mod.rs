@@ -32,6 +32,8 @@ pub struct Inheritance {
     pub config: Arc<Config>,
     /// The sockets to accept on.
     pub listeners: Vec<Arc<Listener>>,
+    /// The socket on which nothing but the server's health is told.
+    pub health: Option<Arc<Listener>>,
     /// The shared counters.
     pub board: Board,
     /// The master, without whom nobody goes on.
@@ -62,8 +64,10 @@ impl MoldSeed {
         let listeners: io::Result<Vec<_>> =
             inheritance.listeners.iter().map(|listener| listener.duplicate().map(Arc::new)).collect();
         inheritance.listeners = listeners?;
-        let mut kept: Vec<RawFd> =
-            inheritance.listeners.iter().map(|listener| listener.as_raw_fd()).collect();
+        inheritance.health =
+            inheritance.health.as_ref().map(|listener| listener.duplicate().map(Arc::new)).transpose()?;
+        let listeners = inheritance.listeners.iter().chain(&inheritance.health);
+        let mut kept: Vec<RawFd> = listeners.map(|listener| listener.as_raw_fd()).collect();
         kept.extend([self.orders.as_fd().as_raw_fd(), inheritance.to_master.as_fd().as_raw_fd()]);
         kept.extend(telemetry::log_descriptor());
         fd::close_all_but(&kept)
@@ -79,6 +83,9 @@ pub struct WorkerSeed<A> {
     pub between: Pid,
     /// Which slot of the board is its own.
     pub index: usize,
+    /// Whether it tries the app before it says that it is ready: the first of a
+    /// generation does, for all.
+    pub is_canary: bool,
     /// That slot.
     pub slot: Slot,
     /// The loaded apps.
@@ -109,8 +116,13 @@ impl CompilerSeed {
 /// What the master asks of a mold.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Order {
-    /// Fork a worker for this slot.
-    Fork(usize),
+    /// Fork a worker.
+    Fork {
+        /// For this slot.
+        index: usize,
+        /// Whether it has to try the app first.
+        is_canary: bool,
+    },
 }
 
 /// What a mold, or a process it forks on the way to a worker, tells the master.
@@ -144,6 +156,11 @@ pub enum MoldNews {
 pub enum WorkerNews {
     /// It accepts connections.
     Ready(i32),
+    /// It has answered `--max-requests`, and goes on until it is replaced.
+    Spent(i32),
+    /// Somebody else than the master has told it to end; it goes on until it is
+    /// replaced.
+    Leaving(i32),
     /// It cannot serve, and ends.
     Failed {
         /// Its process id.

@@ -83,6 +83,17 @@ impl App {
         }
     }
 
+    /// Makes an instance and drops it, to see whether one can be made at all.
+    ///
+    /// # Errors
+    /// It cannot, or not by `deadline`.
+    pub async fn try_instance(&self, deadline: Instant) -> Result<(), Failure> {
+        match &self.loaded.pre {
+            Pre::V02(_) => v02::try_instance(self, deadline).await,
+            Pre::V03(_) => v03::try_instance(self, deadline).await,
+        }
+    }
+
     /// Sends a request to a 0.3 instance that has room, or to a new one.
     pub(super) fn dispatch(self: &Arc<Self>, job: v03::Job) {
         let concurrency = self.loaded.config.instance_concurrency as usize;

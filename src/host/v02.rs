@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use tokio::sync::oneshot;
 use tokio::task::coop::unconstrained;
+use tokio::time::{Instant, timeout_at};
 use wasmtime::Store;
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::Proxy;
@@ -46,7 +47,7 @@ type Outcome = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 /// Answers one request; ends when the guest has ended.
 pub(super) async fn run(app: Arc<App>, request: Request, call: Call, mut answer: Answer) {
     let _ticking = app.ticker.run();
-    let served = tokio::time::timeout_at(call.deadline, serve(&app, request, &call, &mut answer)).await;
+    let served = timeout_at(call.deadline, serve(&app, request, &call, &mut answer)).await;
     if let Err(failure) = served.unwrap_or(Err(Failure::Timeout)) {
         let text = failure.to_string();
         if !answer.fail(failure) {
@@ -131,6 +132,12 @@ fn begin(answer: &mut Answer, set: Outcome) -> Option<HyperOutgoingBody> {
             None
         }
     }
+}
+
+/// Makes an instance and drops it.
+pub(super) async fn try_instance(app: &App, deadline: Instant) -> Result<(), Failure> {
+    let _ticking = app.ticker.run();
+    timeout_at(deadline, instantiate(app)).await.unwrap_or(Err(Failure::Timeout)).map(drop)
 }
 
 async fn instantiate(app: &App) -> Result<Instance, Failure> {

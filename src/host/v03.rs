@@ -71,6 +71,12 @@ async fn run(app: Arc<App>, mut first: Job, seat: Option<Arc<Seat>>) {
     seat.iter().flat_map(|seat| seat.close()).for_each(|job| app.dispatch(job));
 }
 
+/// Makes an instance and drops it.
+pub(super) async fn try_instance(app: &App, deadline: Instant) -> Result<(), Failure> {
+    let mut store = app.loaded.store(&app.egress);
+    instantiate(app, &mut store, deadline).await.map(drop)
+}
+
 async fn instantiate(app: &App, store: &mut Store<Guest>, deadline: Instant) -> Result<Service, Failure> {
     let Pre::V03(pre) = &app.loaded.pre else { unreachable!("run() is chosen by generation") };
     let _ticking = app.ticker.run();

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct Listener {
     asked: BindAddr,
     shown: String,
     socket: Socket,
+    /// Device and inode of the file of a unix socket.
+    file: Option<(u64, u64)>,
 }
 
 /// What kind of socket it is.
@@ -96,6 +98,19 @@ impl Listener {
             _ => error,
         })
         .with_context(|| format!("cannot listen on {address}"))?;
+        Self::of(address.clone(), socket).map_err(anyhow::Error::from)
+    }
+
+    /// A socket that another master has bound for `address`.
+    ///
+    /// # Errors
+    /// It is none that listens.
+    pub fn adopted(address: BindAddr, fd: OwnedFd) -> Result<Self> {
+        let socket = listening(fd).with_context(|| format!("the socket handed over for {address}"))?;
+        Ok(Self::of(address, socket)?)
+    }
+
+    fn of(asked: BindAddr, socket: Socket) -> io::Result<Self> {
         let shown = match &socket {
             Socket::Tcp(listener) => format!("http://{}", listener.local_addr()?),
             Socket::Unix(listener) => {
@@ -103,7 +118,8 @@ impl Listener {
                 format!("unix:{}", path.unwrap_or_else(|| PathBuf::from("(unnamed)")).display())
             }
         };
-        Ok(Self { asked: address.clone(), shown, socket })
+        let file = file_of(&asked);
+        Ok(Self { asked, shown, socket, file })
     }
 
     /// A listener of this process's own on the same socket, so that dropping it
@@ -116,7 +132,7 @@ impl Listener {
             Socket::Tcp(listener) => Socket::Tcp(listener.try_clone()?),
             Socket::Unix(listener) => Socket::Unix(listener.try_clone()?),
         };
-        Ok(Self { asked: self.asked.clone(), shown: self.shown.clone(), socket })
+        Ok(Self { asked: self.asked.clone(), shown: self.shown.clone(), socket, file: self.file })
     }
 
     /// The address as the configuration has it.
@@ -134,10 +150,12 @@ impl Listener {
         &self.socket
     }
 
-    /// Removes the file of a unix socket that this process bound, once nobody
-    /// listens on it any more.
+    /// Removes the file of a unix socket, once nobody listens on it any more; not one
+    /// that somebody else has put in its place.
     pub fn unlink(&self) {
-        if let BindAddr::Unix(path) = &self.asked {
+        if let BindAddr::Unix(path) = &self.asked
+            && file_of(&self.asked) == self.file
+        {
             drop(fs::remove_file(path));
         }
     }
@@ -158,6 +176,11 @@ impl AsFd for Listener {
             Socket::Unix(listener) => listener.as_fd(),
         }
     }
+}
+
+fn file_of(address: &BindAddr) -> Option<(u64, u64)> {
+    let BindAddr::Unix(path) = address else { return None };
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 fn tcp(at: SocketAddr, backlog: u32) -> Result<Socket> {
@@ -211,7 +234,10 @@ fn remove_stale(path: &Path) -> Result<()> {
 }
 
 fn inherited(number: i32) -> Result<Socket> {
-    let fd: OwnedFd = fd::duplicate(number)?;
+    listening(fd::duplicate(number)?)
+}
+
+fn listening(fd: OwnedFd) -> Result<Socket> {
     if !nix::sys::socket::getsockopt(&fd, sockopt::AcceptConn).context("it is not a socket")? {
         bail!("it is a socket that does not listen");
     }

@@ -8,8 +8,10 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::Roles;
+use super::reload::Pending;
 use super::supervisor::{Event, Millis, Settings};
+use super::watch::Watch;
+use super::{ClientId, Roles};
 use crate::artifact::Fingerprint;
 use crate::config::{AppSource, Config};
 use crate::handoff::{
@@ -22,6 +24,9 @@ use crate::telemetry::{self, Board};
 /// A component that changes while it is compiled is compiled again, this often.
 const COMPILATIONS: u32 = 3;
 
+/// How long a worker may take to become ready, beside the trial of its apps.
+const BOOT_TIMEOUT: Millis = 60_000;
+
 /// How long a mold may take to load what is compiled.
 const LOAD_TIMEOUT: Millis = 60_000;
 
@@ -33,9 +38,27 @@ struct Child {
     ready: bool,
 }
 
+/// What clients, and those who ask after the server's health, connect to.
+pub(super) struct Sockets {
+    pub serving: Vec<Arc<Listener>>,
+    pub health: Option<Arc<Listener>>,
+}
+
+impl Sockets {
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Listener>> {
+        self.serving.iter().chain(&self.health)
+    }
+}
+
 /// One configuration in force, or on its way.
 pub(super) struct Generation {
     pub number: u32,
+    /// Who waits to hear what comes of it, and since when it is wanted.
+    pub askers: Vec<ClientId>,
+    pub asked_at: Millis,
+    /// What is to be watched once it serves.
+    pub watch: Option<Watch>,
+    sockets: Sockets,
     inheritance: Inheritance,
     roles: Roles,
     mold: Option<Child>,
@@ -46,30 +69,49 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    pub fn new(
-        number: u32,
-        config: Arc<Config>,
-        listeners: Vec<Arc<Listener>>,
-        board: Board,
-        to_master: Arc<Channel>,
-        roles: Roles,
-    ) -> Self {
+    pub fn new(number: u32, pending: Pending, board: Board, to_master: Arc<Channel>, roles: Roles) -> Self {
+        let Pending { config, sockets, pinned, askers, asked_at, watch } = pending;
         let master = Pid::this();
-        let inheritance = Inheritance { generation: number, config, listeners, board, master, to_master };
-        Self { number, inheritance, roles, mold: None, compiler: None, compilations: 0, pinned: None }
+        let inheritance = Inheritance {
+            generation: number,
+            config,
+            listeners: Vec::new(),
+            health: None,
+            board,
+            master,
+            to_master,
+        };
+        Self {
+            number,
+            askers,
+            asked_at,
+            watch,
+            sockets,
+            inheritance,
+            roles,
+            mold: None,
+            compiler: None,
+            compilations: 0,
+            pinned,
+        }
     }
 
-    pub fn listeners(&self) -> &[Arc<Listener>] {
-        &self.inheritance.listeners
+    pub fn sockets(&self) -> &Sockets {
+        &self.sockets
     }
 
     /// Gives up its sockets: whoever accepts on them has descriptors of its own.
-    pub fn take_listeners(&mut self) -> Vec<Arc<Listener>> {
-        std::mem::take(&mut self.inheritance.listeners)
+    pub fn take_sockets(&mut self) -> Sockets {
+        std::mem::replace(&mut self.sockets, Sockets { serving: Vec::new(), health: None })
     }
 
     pub fn config(&self) -> &Arc<Config> {
         &self.inheritance.config
+    }
+
+    /// What it runs, once that is known.
+    pub fn pinned(&self) -> Option<&Vec<Fingerprint>> {
+        self.pinned.as_ref()
     }
 
     /// Descriptors that news arrive on.
@@ -83,11 +125,12 @@ impl Generation {
         match process::fork_single_threaded()? {
             Forked::Child => {
                 drop(ours);
-                let seed = MoldSeed {
-                    inheritance: self.inheritance.clone(),
-                    orders: theirs,
-                    pinned: self.pinned.clone(),
+                let inheritance = Inheritance {
+                    listeners: self.sockets.serving.clone(),
+                    health: self.sockets.health.clone(),
+                    ..self.inheritance.clone()
                 };
+                let seed = MoldSeed { inheritance, orders: theirs, pinned: self.pinned.clone() };
                 process::exit_now((self.roles.mold)(seed))
             }
             Forked::Parent(pid) => self.mold = Some(Child { pid, channel: ours, since: now, ready: false }),
@@ -112,7 +155,8 @@ impl Generation {
         Ok(())
     }
 
-    fn shown(&self) -> String {
+    /// What it serves, for people.
+    pub fn shown(&self) -> String {
         let names: Vec<_> = self
             .inheritance
             .config
@@ -128,11 +172,11 @@ impl Generation {
     }
 
     /// Has the mold fork a worker.
-    pub fn fork(&self, index: usize) {
+    pub fn fork(&self, index: usize, is_canary: bool) {
         if let Some(mold) = &self.mold {
             // Without waiting for a mold that hangs. An order that is lost is one
             // that is not answered, and after those the mold is replaced.
-            drop(mold.channel.offer(&Order::Fork(index)));
+            drop(mold.channel.offer(&Order::Fork { index, is_canary }));
         }
     }
 
@@ -254,7 +298,13 @@ pub(super) fn settings(config: &Config) -> Settings {
     let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX / 4);
     Settings {
         workers: config.pool.workers.count,
+        most: config.pool.workers.most,
+        surge: config.pool.reload_surge,
         graceful_timeout: millis(config.master.graceful_timeout),
         worker_timeout: millis(config.master.worker_timeout),
+        boot_timeout: BOOT_TIMEOUT
+            + config.pool.apps.iter().map(|app| millis(app.request_timeout)).sum::<Millis>(),
+        shutdown_delay: millis(config.master.shutdown_delay),
+        lifetime: config.pool.recycling.lifetime.map(millis),
     }
 }

@@ -1,34 +1,51 @@
 //! The master: one thread, one loop, no runtime and no wasm engine. It binds
 //! the sockets, has workers made, reaps them and decides.
 
+mod act;
+mod daemon;
 mod generation;
+mod heir;
+mod orders;
 mod pid_file;
 mod reload;
+mod rounds;
+mod status;
 pub mod supervisor;
+mod upgrade;
+mod watch;
 
-use std::collections::VecDeque;
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
+use nix::sys::stat::{Mode, umask};
 
 use crate::config::{Config, Invocation};
+use crate::control::{ClientId, ControlServer};
 use crate::handoff::{Channel, CompilerSeed, MoldSeed, Received, WorkerNews};
-use crate::listeners::{self, Listener};
+use crate::listeners::Listener;
 use crate::sys::signals::SignalQueue;
 use crate::sys::{clock, fd, process};
+use crate::systemd::Notifier;
 use crate::telemetry::{self, Board, SLOTS};
 
+use daemon::Launched;
 use generation::Generation;
+use heir::Inherited;
+pub use heir::tell_predecessor;
 use pid_file::PidFile;
-use supervisor::{Action, Event, Millis, Supervisor};
+use reload::{Past, Pending};
+use rounds::Rounds;
+use supervisor::{Event, Millis, Supervisor};
+use upgrade::Upgrade;
 
-/// How often beats are looked at.
-const TICK: Millis = 1_000;
+/// Signals that are looked at in one turn: nobody must be able to keep the master
+/// from its other work.
+const SIGNALS: usize = 32;
 
 /// What forked children do; plain functions, so that the master names none of
 /// their modules.
@@ -45,8 +62,25 @@ pub struct Roles {
 /// # Errors
 /// The server cannot start: an address is taken, a user unknown.
 pub fn run(invocation: Invocation, config: Config, roles: Roles) -> Result<u8> {
+    // Before anything else is opened.
+    let mut handed_down = fd::handed_down()?;
     telemetry::init_log(&config.log);
-    let mut master = Master::new(invocation, config, roles)?;
+    let inherited = heir::inherit(&invocation, &mut handed_down)?;
+    let launcher = match config.master.daemon && inherited.is_none() {
+        true => match daemon::launch()? {
+            Launched::Launcher(code) => return Ok(code),
+            Launched::Daemon(launcher) => Some(launcher),
+        },
+        false => None,
+    };
+    let mut inherited = inherited;
+    let mut master =
+        Master::new(invocation, config, roles, handed_down, &mut inherited).inspect_err(|error| {
+            if let Some(inherited) = &inherited {
+                inherited.fail(&format!("{error:#}"));
+            }
+        })?;
+    master.launcher = launcher;
     let code = master.supervise();
     master.clean_up();
     Ok(code)
@@ -54,31 +88,53 @@ pub fn run(invocation: Invocation, config: Config, roles: Roles) -> Result<u8> {
 
 struct Master {
     invocation: Invocation,
+    /// The file that this program was started by, links and all.
+    program: PathBuf,
+    /// What --umask took the place of.
+    umask_before: Option<Mode>,
+    started: Millis,
     roles: Roles,
     board: Board,
+    board_fd: OwnedFd,
     signals: SignalQueue,
     supervisor: Supervisor,
     generations: Vec<Generation>,
-    /// The configuration that the next generation gets.
-    pending: Option<(Arc<Config>, Vec<Arc<Listener>>)>,
+    /// What the next generation is made of.
+    pending: Option<Pending>,
+    /// The generation before the one that serves, to go back to.
+    past: Option<Past>,
     from_workers: Channel,
     to_master: Arc<Channel>,
     handed_down: Vec<RawFd>,
     pid_file: Option<PidFile>,
-    next_tick: Millis,
+    control: Option<ControlServer>,
+    /// Where health is told while the server ends.
+    last_health: Option<Arc<Listener>>,
+    manager: Notifier,
+    rounds: Rounds,
+    upgrade: Option<Upgrade>,
+    /// New masters that are not wanted any more, and when they are killed.
+    dismissed: Vec<(i32, Millis)>,
+    predecessor: Option<Inherited>,
+    launcher: Option<Channel>,
+    last_change: Option<String>,
     stopping: bool,
     exit: Option<u8>,
 }
 
 impl Master {
-    fn new(invocation: Invocation, config: Config, roles: Roles) -> Result<Self> {
+    fn new(
+        invocation: Invocation,
+        config: Config,
+        roles: Roles,
+        handed_down: Vec<RawFd>,
+        inherited: &mut Option<Inherited>,
+    ) -> Result<Self> {
+        let program = upgrade::program(&invocation)?;
         if let Some(dir) = &config.master.chdir {
             std::env::set_current_dir(dir).with_context(|| format!("--chdir {}", dir.display()))?;
         }
-        if let Some(mask) = config.master.umask {
-            nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
-        }
-        let handed_down = fd::handed_down()?;
+        let umask_before = config.master.umask.map(|mask| umask(Mode::from_bits_truncate(mask)));
         let signals = SignalQueue::new(&[
             Signal::SIGTERM,
             Signal::SIGINT,
@@ -88,49 +144,75 @@ impl Master {
             Signal::SIGTTIN,
             Signal::SIGTTOU,
             Signal::SIGUSR1,
-            // Reserved for a binary upgrade; until then it must not kill.
             Signal::SIGUSR2,
         ])?;
         process::become_subreaper().context("PR_SET_CHILD_SUBREAPER")?;
         // As root, before the workers are somebody else.
         telemetry::create_access_log(&config)?;
-        let pid_file = config.master.pid_file.as_deref().map(PidFile::create).transpose()?;
-        let bound = listeners::bind_all(&reload::wanted(&config), &[], &handed_down);
-        let (listeners, pid_file) = match (bound, pid_file) {
-            (Ok(listeners), pid_file) => (listeners, pid_file),
-            (Err(error), pid_file) => {
+        let pid_file = match (&config.master.pid_file, inherited.as_mut()) {
+            (Some(path), Some(inherited)) => Some(inherited.pid_file(path)?),
+            (path, _) => path.as_deref().map(PidFile::create).transpose()?,
+        };
+        let known = inherited.as_ref().map(Inherited::listeners).unwrap_or_default();
+        let bound = reload::bind(&config, known, &handed_down).and_then(|sockets| {
+            // An heir takes it over when it serves.
+            let control = if inherited.is_some() { None } else { orders::control_socket(&config.master)? };
+            Ok((sockets, control))
+        });
+        let (sockets, control) = match bound {
+            Ok(bound) => bound,
+            Err(error) => {
                 pid_file.into_iter().for_each(PidFile::remove);
                 return Err(error);
             }
         };
-        listeners.iter().for_each(|listener| reload::announce(listener));
+        sockets.new_beside(known).for_each(reload::announce);
         let wanted = &config.pool.workers;
         tracing::info!("{} ({})", supervisor::workers(wanted.count), wanted.reason);
         let (from_workers, to_master) = Channel::pair()?;
-        let seed = clock::monotonic_ms() ^ u64::from(std::process::id()) << 32;
-        Ok(Self {
-            invocation,
+        let started = clock::monotonic_ms();
+        let seed = started ^ u64::from(std::process::id()) << 32;
+        let (board, board_fd) = Board::new()?;
+        let legacy = inherited.as_ref().map(Inherited::legacy);
+        let manager = rounds::manager(&invocation, inherited.is_some());
+        let mut master = Self {
+            program,
+            umask_before,
+            started,
             roles,
-            board: Board::new()?,
+            board,
+            board_fd,
             signals,
-            supervisor: Supervisor::new(SLOTS, seed),
+            supervisor: Supervisor::new(SLOTS, seed, legacy),
             generations: Vec::new(),
-            pending: Some((Arc::new(config), listeners)),
+            pending: None,
+            past: None,
             from_workers,
             to_master: Arc::new(to_master),
             handed_down,
             pid_file,
-            next_tick: 0,
+            control,
+            last_health: None,
+            manager,
+            rounds: Rounds::default(),
+            upgrade: None,
+            dismissed: Vec::new(),
+            predecessor: inherited.take(),
+            launcher: None,
+            last_change: None,
             stopping: false,
             exit: None,
-        })
+            invocation,
+        };
+        master.pending = Some(Pending::new(Arc::new(config), sockets, started));
+        Ok(master)
     }
 
     fn supervise(&mut self) -> u8 {
-        let mut events = vec![self.first()];
+        let mut events = Vec::from_iter(self.pending.as_ref().map(Pending::event));
         loop {
             self.decide(&mut events);
-            if let Some(code) = self.exit {
+            if let Some(code) = self.exit.filter(|_| self.dismissed.is_empty()) {
                 return code;
             }
             if let Err(error) = self.wait() {
@@ -140,11 +222,6 @@ impl Master {
         }
     }
 
-    fn first(&self) -> Event {
-        let config = &self.pending.as_ref().expect("set by new").0;
-        Event::Reload(generation::settings(config))
-    }
-
     /// Sleeps until something happens or falls due.
     fn wait(&self) -> nix::Result<()> {
         let mut watched = vec![
@@ -152,8 +229,17 @@ impl Master {
             PollFd::new(self.from_workers.as_fd(), PollFlags::POLLIN),
         ];
         let channels = self.generations.iter().flat_map(Generation::channels);
-        watched.extend(channels.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
-        let due = self.supervisor.next_deadline().map_or(self.next_tick, |due| due.min(self.next_tick));
+        let others = self.upgrade.iter().filter_map(Upgrade::channel);
+        let others = others.chain(self.predecessor.iter().filter_map(Inherited::channel));
+        watched.extend(channels.chain(others).map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
+        let control = self.control.iter().flat_map(ControlServer::descriptors);
+        watched.extend(control.map(|(fd, interest)| PollFd::new(fd, interest)));
+        let due = [
+            Some(self.rounds.due()),
+            self.supervisor.next_deadline(),
+            self.control.as_ref().and_then(ControlServer::next_deadline),
+        ];
+        let due = due.into_iter().flatten().min().unwrap_or(0);
         let wait = due.saturating_sub(clock::monotonic_ms());
         match poll(&mut watched, PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
@@ -164,8 +250,11 @@ impl Master {
     /// Collects what has happened, in an order in which a worker is heard of
     /// before it is seen to end.
     fn gather(&mut self, events: &mut Vec<Event>) {
-        while let Ok(Some(signal)) = self.signals.next() {
+        for _ in 0..SIGNALS {
+            let Ok(Some(signal)) = self.signals.next() else { break };
             events.extend(self.on_signal(signal));
+            // The next one finds what this one has begun.
+            self.decide(events);
         }
         self.hear(events);
         self.decide(events);
@@ -173,23 +262,20 @@ impl Master {
             // What it, or its mold of it, has said since the channels were read.
             self.hear(events);
             self.decide(events);
-            if !self.generations.iter_mut().any(|generation| generation.reaped(pid, exit, events)) {
-                events.push(Event::Exited(pid.as_raw(), exit.to_string()));
+            let mut makers = self.generations.iter_mut();
+            if !makers.any(|generation| generation.reaped(pid, exit, events))
+                && !self.successor_ended(pid, exit)
+            {
+                events.push(self.ended(pid.as_raw(), exit));
             }
             self.decide(events);
         }
-        let now = clock::monotonic_ms();
-        if now >= self.next_tick {
-            self.next_tick = now + TICK;
-            for generation in &mut self.generations {
-                generation.tick(now, events);
-            }
-            let slots = self.supervisor.indices().map(|index| (index, self.board.slot(index).last_beat()));
-            events.push(Event::Tick(slots.collect()));
-        } else {
-            // Something may have fallen due; a tick without beats looks at that.
-            events.push(Event::Due);
-        }
+        self.hear_operators(events);
+        self.hear_successor(events);
+        self.hear_predecessor();
+        self.make_rounds(events);
+        let slots = self.supervisor.indices().map(|index| (index, self.board.slot(index).last_beat()));
+        events.push(Event::Tick(slots.collect()));
     }
 
     fn hear(&mut self, events: &mut Vec<Event>) {
@@ -202,6 +288,10 @@ impl Master {
         {
             from_workers.push(match news {
                 WorkerNews::Ready(pid) => Event::Ready(pid),
+                WorkerNews::Spent(pid) => Event::Recycle(pid, "it has answered --max-requests".to_owned()),
+                WorkerNews::Leaving(pid) => {
+                    Event::Recycle(pid, "somebody sent it a signal to end".to_owned())
+                }
                 WorkerNews::Failed { pid, reason } => Event::BootFailed(pid, reason),
             });
         }
@@ -212,136 +302,26 @@ impl Master {
         events.append(&mut from_workers);
     }
 
-    fn on_signal(&mut self, signal: Signal) -> Option<Event> {
-        match signal {
-            Signal::SIGTERM => {
-                tracing::info!("stopping: requests in flight are finished");
-                self.stop_listening();
-                Some(Event::Stop)
-            }
-            Signal::SIGINT | Signal::SIGQUIT => {
-                tracing::info!("stopping now");
-                self.stop_listening();
-                Some(Event::StopNow)
-            }
-            Signal::SIGHUP => self.reload(),
-            Signal::SIGTTIN => Some(Event::ScaleUp),
-            Signal::SIGTTOU => Some(Event::ScaleDown),
-            Signal::SIGUSR1 => {
-                tracing::info!("logs are opened again");
-                // Here, where root can; workers that are somebody else open
-                // what they find.
-                for generation in &self.generations {
-                    if let Err(error) = telemetry::create_access_log(generation.config()) {
-                        tracing::error!("{error:#}");
-                    }
-                }
-                for pid in self.supervisor.pids() {
-                    process::send_signal(pid, Signal::SIGUSR1);
-                }
-                None
-            }
-            Signal::SIGUSR2 => {
-                tracing::warn!(
-                    "USR2 is reserved for a binary upgrade, which this version cannot do; ignored"
-                );
-                None
-            }
-            // CHLD: whoever ended is reaped in any case.
-            _ => None,
+    /// What a process took along that ended.
+    fn ended(&self, pid: i32, exit: process::Exit) -> Event {
+        let mut how = exit.to_string();
+        let load = self.supervisor.slot_of(pid).map(|slot| self.board.slot(slot).load()).unwrap_or_default();
+        if exit != process::Exit::Code(0) && (load.in_flight > 0 || load.connections > 0) {
+            let some = |count: u64, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+            let (requests, connections) =
+                (some(load.in_flight, "request"), some(load.connections, "connection"));
+            how = format!("{how}; {requests} in flight on {connections} were lost");
         }
-    }
-
-    /// Has the supervisor look at `events`, and does what it says.
-    fn decide(&mut self, events: &mut Vec<Event>) {
-        let mut queue: VecDeque<_> = events.drain(..).collect();
-        while let Some(event) = queue.pop_front() {
-            let now = clock::monotonic_ms();
-            for action in self.supervisor.step(event, now) {
-                self.act(action, now, &mut queue);
-            }
-        }
-    }
-
-    fn act(&mut self, action: Action, now: Millis, events: &mut VecDeque<Event>) {
-        match action {
-            Action::StartMold(number) => {
-                let started = self.generation(number).and_then(|generation| generation.start_mold(now));
-                if let Err(error) = started {
-                    events.push_back(Event::MoldGone(number, format!("{error:#}")));
-                }
-            }
-            Action::StopMold(number) => {
-                for generation in self.generations.iter_mut().filter(|generation| generation.number == number)
-                {
-                    generation.stop();
-                }
-            }
-            Action::Fork(number, index) => {
-                if let Some(generation) =
-                    self.generations.iter().find(|generation| generation.number == number)
-                {
-                    generation.fork(index);
-                }
-            }
-            Action::Drain(pid) => process::send_signal(pid, Signal::SIGTERM),
-            Action::Retire(pid) => process::send_signal(pid, Signal::SIGUSR2),
-            Action::Quit(pid) => process::send_signal(pid, Signal::SIGQUIT),
-            Action::Kill(pid) => process::send_signal(pid, Signal::SIGKILL),
-            // Whoever speaks for a worker may say any number: only a child of
-            // this process is ended on such a word.
-            Action::KillStray(pid) if process::parent(pid) == Some(Pid::this()) => {
-                process::send_signal(pid, Signal::SIGKILL);
-            }
-            Action::KillStray(_) => {}
-            Action::Release(index) => self.board.slot(index).release(),
-            Action::Live(number) => self.live(number),
-            Action::Abandoned(number, reason) => self.abandoned(number, reason),
-            Action::Info(text) => tracing::info!("{text}"),
-            Action::Warn(text) => tracing::warn!("{text}"),
-            Action::Exit(code) => self.exit = Some(self.exit.unwrap_or(code)),
-        }
-    }
-
-    /// The generation `number`, made of the pending configuration if it is new.
-    fn generation(&mut self, number: u32) -> Result<&mut Generation> {
-        if let Some(at) = self.generations.iter().position(|generation| generation.number == number) {
-            return Ok(&mut self.generations[at]);
-        }
-        let (config, listeners) = self.pending.take().context("there is no configuration for it")?;
-        let to_master = self.to_master.clone();
-        let generation = Generation::new(number, config, listeners, self.board, to_master, self.roles);
-        self.generations.push(generation);
-        Ok(self.generations.last_mut().expect("just pushed"))
-    }
-
-    fn live(&mut self, number: u32) {
-        let Some(at) = self.generations.iter().position(|generation| generation.number == number) else {
-            return;
-        };
-        let now_live = self.generations.remove(at);
-        telemetry::init_log(&now_live.config().log);
-        let count = supervisor::workers(now_live.config().pool.workers.count);
-        tracing::info!("ready: generation {number}, {count}");
-        let retired = std::mem::replace(&mut self.generations, vec![now_live]);
-        retired.iter().for_each(|generation| self.unlink_unused(generation.listeners()));
-    }
-
-    fn abandoned(&mut self, number: u32, reason: String) {
-        let (given_up, kept) = std::mem::take(&mut self.generations)
-            .into_iter()
-            .partition::<Vec<_>, _>(|generation| generation.number == number);
-        self.generations = kept;
-        if self.generations.is_empty() {
-            tracing::error!("cannot start: {reason}");
-        } else {
-            tracing::error!("the reload is given up, the generation before it goes on: {reason}");
-            given_up.iter().for_each(|generation| self.unlink_unused(generation.listeners()));
-        }
+        Event::Exited { pid, how, is_clean: exit == process::Exit::Code(0) }
     }
 
     fn clean_up(&mut self) {
         self.stop_listening();
+        let health = self.last_health.take();
+        self.close(Vec::from_iter(health), self.is_succeeded());
+        if let Some(control) = &self.control {
+            control.unlink();
+        }
         if let Some(pid_file) = self.pid_file.take() {
             pid_file.remove();
         }

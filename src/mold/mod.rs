@@ -36,14 +36,16 @@ pub fn run(mut seed: MoldSeed, worker: WorkerMain) -> i32 {
     }
     loop {
         match seed.orders.wait() {
-            Ok(Received::Message(Order::Fork(index))) => match fork_worker(&seed.orders, index) {
+            Ok(Received::Message(Order::Fork { index, is_canary })) => match fork_worker(&seed.orders, index)
+            {
                 Ok(Side::Mold) => {}
                 Ok(Side::Worker { between }) => {
                     // The only copy of the channel must be the mold's, or its
                     // death would go unnoticed.
                     drop(seed.orders);
                     let slot = seed.inheritance.board.slot(index);
-                    return worker(WorkerSeed { inheritance: seed.inheritance, between, index, slot, apps });
+                    let inheritance = seed.inheritance;
+                    return worker(WorkerSeed { inheritance, between, index, is_canary, slot, apps });
                 }
                 Err(error) => {
                     let reason = handoff::reason(&error);

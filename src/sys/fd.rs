@@ -60,6 +60,29 @@ fn open_numbers() -> io::Result<Vec<RawFd>> {
     Ok(numbers.filter(|number| *number > 2).collect())
 }
 
+/// Another descriptor for what `fd` is open on, kept on exec: for a program that
+/// is about to be started.
+///
+/// # Errors
+/// No descriptor is left.
+pub fn inheritable(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // Above the low numbers, which somebody may have named in the configuration.
+    let copy = fcntl(fd, FcntlArg::F_DUPFD(64))?;
+    // SAFETY: fcntl has just made it, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Takes over a descriptor that this process was started with, closed on exec from
+/// here on.
+///
+/// # Errors
+/// It is not open.
+pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    let own = duplicate(number)?;
+    close_all(&[number]);
+    Ok(own)
+}
+
 /// Another descriptor for what `number` is open on, closed on exec.
 ///
 /// # Errors

@@ -73,6 +73,42 @@ pub fn parent(pid: i32) -> Option<Pid> {
     Some(Pid::from_raw(parent))
 }
 
+/// Bytes of memory that a process has, what it shares with others counted in part
+/// (`Pss` of /proc/PID/smaps_rollup, `proc_pid_smaps(5)`).
+pub fn proportional_memory(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// Milliseconds of processor time that a process has used, its own and the
+/// kernel's for it (`utime` and `stime` of /proc/PID/stat, `proc_pid_stat(5)`).
+pub fn processor_time_ms(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    let a_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
+    Some(ticks * 1000 / u64::try_from(a_second).ok()?.max(1))
+}
+
+/// Leaves the terminal: what of the standard streams is one becomes /dev/null, and
+/// so does the input in any case.
+///
+/// # Errors
+/// There is no /dev/null.
+pub fn leave_terminal() -> std::io::Result<()> {
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        nix::unistd::dup2_stdout(&null)?;
+    }
+    if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        nix::unistd::dup2_stderr(&null)?;
+    }
+    Ok(())
+}
+
 /// Ends this process at once: no destructors, no `atexit`, which belong to the
 /// process it was forked from.
 pub fn exit_now(code: i32) -> ! {

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 
 /// Signals that arrive as data on a descriptor.
 ///
@@ -37,8 +38,18 @@ impl SignalQueue {
     /// # Errors
     /// `read(2)` fails.
     pub fn next(&self) -> nix::Result<Option<Signal>> {
+        Ok(self.next_from()?.map(|(signal, _)| signal))
+    }
+
+    /// The same, with the process that sent it; 0 if that is outside of this one's
+    /// namespace.
+    ///
+    /// # Errors
+    /// `read(2)` fails.
+    pub fn next_from(&self) -> nix::Result<Option<(Signal, Pid)>> {
         let Some(info) = self.fd.read_signal()? else { return Ok(None) };
-        Ok(Signal::try_from(info.ssi_signo as i32).ok())
+        let sender = Pid::from_raw(info.ssi_pid as i32);
+        Ok(Signal::try_from(info.ssi_signo as i32).ok().map(|signal| (signal, sender)))
     }
 }
 

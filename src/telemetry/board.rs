@@ -4,8 +4,11 @@
 //! and the master sums. Counters outlive the worker: the next holder of the
 //! slot counts on.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::config::LogLevel;
 use crate::sys::{clock, shared};
 
 /// Number of slots: twice the largest worker count, for a reload runs two
@@ -21,6 +24,27 @@ const BEAT: usize = 2;
 const IN_FLIGHT: usize = 3;
 const CONNECTIONS: usize = 4;
 const REQUESTS: usize = 5;
+const WAITING: usize = 6;
+const WAITED: usize = 7;
+/// What REQUESTS was when the holder came.
+const EARLIER: usize = 8;
+
+/// Behind the slots: what the master says, and it alone.
+const HEADER: usize = SLOTS * WORDS;
+/// How many slots were ever used.
+const USED: usize = HEADER;
+const SERVER: usize = HEADER + 1;
+const READY: usize = HEADER + 2;
+const WANTED: usize = HEADER + 3;
+/// Requests that were counted on boards before this one.
+const BEFORE: usize = HEADER + 4;
+/// The least severe level that is logged, as a number from 1; 0 for what the
+/// configuration says.
+const LEVEL: usize = HEADER + 5;
+/// What the words mean, for a master of another version.
+const LAYOUT: usize = HEADER + 6;
+/// Raised with every change of a meaning.
+const THIS_LAYOUT: u64 = 1;
 
 /// A beat older than this says nothing about load any more.
 const STALE_MS: u64 = 3_000;
@@ -42,6 +66,31 @@ pub enum SlotState {
     Draining,
 }
 
+/// How the server as a whole is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ServerState {
+    /// Nobody serves yet.
+    #[default]
+    Starting,
+    /// As many workers serve as are wanted.
+    Ready,
+    /// Some do, and others do not hold out.
+    Degraded,
+    /// It ends soon, or is about to.
+    Stopping,
+}
+
+/// What the master says of the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How it is.
+    pub state: ServerState,
+    /// Workers that serve.
+    pub ready: u64,
+    /// Workers that should.
+    pub wanted: u64,
+}
+
 /// How busy a worker is; requests in flight weigh before connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Load {
@@ -58,25 +107,90 @@ pub struct Slot {
 }
 
 impl Board {
-    /// Maps a board; done once, by the master, before anything is forked.
+    /// Makes a board, and the descriptor by which another master can read it; done
+    /// once, by the master, before anything is forked.
     ///
     /// # Errors
     /// No memory.
-    pub fn new() -> nix::Result<Self> {
-        // One more for how many slots were ever used.
-        Ok(Self { words: shared::words((SLOTS + 1) * WORDS)? })
+    pub fn new() -> io::Result<(Self, OwnedFd)> {
+        // One more for the header.
+        let (words, fd) = shared::words((SLOTS + 1) * WORDS)?;
+        words[LAYOUT].store(THIS_LAYOUT, Relaxed);
+        Ok((Self { words }, fd))
+    }
+
+    /// Another master's board.
+    ///
+    /// # Errors
+    /// Its words do not mean what they mean here.
+    pub fn of(fd: &OwnedFd) -> io::Result<Self> {
+        let words = shared::words_of(fd, (SLOTS + 1) * WORDS)?;
+        match words[LAYOUT].load(Relaxed) {
+            THIS_LAYOUT => Ok(Self { words }),
+            other => Err(io::Error::other(format!("its layout is {other}, not {THIS_LAYOUT}"))),
+        }
     }
 
     /// Slot `index`, below [`SLOTS`].
     pub fn slot(&self, index: usize) -> Slot {
-        self.words[SLOTS * WORDS].fetch_max(index as u64 + 1, Relaxed);
+        self.words[USED].fetch_max(index as u64 + 1, Relaxed);
         Slot { words: &self.words[index * WORDS..(index + 1) * WORDS] }
+    }
+
+    /// Says how the server is; called by the master alone.
+    pub fn set_standing(&self, standing: Standing) {
+        self.words[SERVER].store(standing.state as u64, Relaxed);
+        self.words[READY].store(standing.ready, Relaxed);
+        self.words[WANTED].store(standing.wanted, Relaxed);
+    }
+
+    /// How the server is.
+    pub fn standing(&self) -> Standing {
+        let states =
+            [ServerState::Starting, ServerState::Ready, ServerState::Degraded, ServerState::Stopping];
+        let state = states.into_iter().find(|state| *state as u64 == self.words[SERVER].load(Relaxed));
+        Standing {
+            state: state.unwrap_or_default(),
+            ready: self.words[READY].load(Relaxed),
+            wanted: self.words[WANTED].load(Relaxed),
+        }
+    }
+
+    /// Has every worker log from `level` on, or as its configuration says; called by
+    /// the master alone.
+    pub fn set_level(&self, level: Option<LogLevel>) {
+        self.words[LEVEL].store(level.map_or(0, |level| level as u64 + 1), Relaxed);
+    }
+
+    /// What was set so.
+    pub fn level(&self) -> Option<LogLevel> {
+        let number = self.words[LEVEL].load(Relaxed).checked_sub(1)?;
+        LogLevel::ALL.into_iter().find(|level| *level as u64 == number)
+    }
+
+    /// Requests since the server started, those of workers that are gone included.
+    pub fn requests(&self) -> u64 {
+        let used = self.words[USED].load(Relaxed) as usize;
+        let slots = self.words.chunks_exact(WORDS).take(used.min(SLOTS));
+        self.words[BEFORE].load(Relaxed) + slots.map(|words| words[REQUESTS].load(Relaxed)).sum::<u64>()
+    }
+
+    /// Says what other boards have counted; called by the master alone.
+    pub fn set_before(&self, requests: u64) {
+        self.words[BEFORE].store(requests, Relaxed);
+    }
+
+    /// Requests that ever had to wait for a place, in any slot.
+    pub fn waited(&self) -> u64 {
+        let used = self.words[USED].load(Relaxed) as usize;
+        let slots = self.words.chunks_exact(WORDS).take(used.min(SLOTS));
+        slots.map(|words| words[WAITED].load(Relaxed)).sum()
     }
 
     /// The lightest load among workers that accept and beat, other than `own`.
     pub fn lightest_sibling(&self, own: usize, now_ms: u64) -> Option<Load> {
         // Slots are given out lowest first, so few of them are looked at.
-        let used = self.words[SLOTS * WORDS].load(Relaxed) as usize;
+        let used = self.words[USED].load(Relaxed) as usize;
         self.words
             .chunks_exact(WORDS)
             .take(used)
@@ -101,7 +215,9 @@ impl Slot {
     pub fn claim(&self, pid: u32) {
         self.words[IN_FLIGHT].store(0, Relaxed);
         self.words[CONNECTIONS].store(0, Relaxed);
+        self.words[WAITING].store(0, Relaxed);
         self.words[PID].store(pid.into(), Relaxed);
+        self.words[EARLIER].store(self.requests(), Relaxed);
         self.beat();
     }
 
@@ -111,6 +227,7 @@ impl Slot {
         self.words[PID].store(0, Relaxed);
         self.words[IN_FLIGHT].store(0, Relaxed);
         self.words[CONNECTIONS].store(0, Relaxed);
+        self.words[WAITING].store(0, Relaxed);
     }
 
     /// Says what the holder is doing.
@@ -153,6 +270,32 @@ impl Slot {
     /// A request ended.
     pub fn request_ended(&self) {
         self.change(IN_FLIGHT, |count| count.saturating_sub(1));
+    }
+
+    /// A request waits for a place.
+    pub fn wait_began(&self) {
+        self.change(WAITING, |count| count + 1);
+        self.change(WAITED, |count| count + 1);
+    }
+
+    /// It has one, or has given up.
+    pub fn wait_ended(&self) {
+        self.change(WAITING, |count| count.saturating_sub(1));
+    }
+
+    /// Requests that wait for a place now.
+    pub fn waiting(&self) -> u64 {
+        self.words[WAITING].load(Relaxed)
+    }
+
+    /// Requests that the holder has begun.
+    pub fn served(&self) -> u64 {
+        self.requests().saturating_sub(self.words[EARLIER].load(Relaxed))
+    }
+
+    /// Requests ever begun in this slot.
+    pub fn requests(&self) -> u64 {
+        self.words[REQUESTS].load(Relaxed)
     }
 
     /// Changes a counter, and says what it is then. Not in one step, since its only

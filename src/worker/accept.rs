@@ -4,7 +4,6 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,7 +11,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
-use super::{Phase, Worker, connection, drain_begins};
+use super::drain::{self, Phase};
+use super::{Worker, connection};
 use crate::listeners::{Listener, Socket};
 use crate::sys::timer::Timer;
 use crate::sys::{clock, fd};
@@ -72,14 +72,12 @@ async fn accept(worker: Arc<Worker>, acceptor: Acceptor, pause: Pause) {
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             biased;
-            () = drain_begins(&mut phase) => break,
+            () = drain::begins(&mut phase) => break,
             accepted = next(&worker, &acceptor, &pause) => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                connections.spawn(connection::serve(worker.clone(), stream, peer));
-            }
-            Err(error) => survive(&error).await,
+            Ok((stream, peer)) => connection::start(&worker, &mut connections, stream, peer),
+            Err(error) => survive(&worker, &error).await,
         }
     }
     // Those that completed their handshake before the drain are not turned away.
@@ -91,9 +89,11 @@ async fn accept(worker: Arc<Worker>, acceptor: Acceptor, pause: Pause) {
     };
     let rest = async {
         loop {
-            room(&worker).await;
+            worker.places.room().await;
+            let idle = worker.connections.room().await;
             let Ok((stream, peer)) = accept_now(acceptor.0.get_ref().socket()) else { break };
-            connections.spawn(connection::serve(worker.clone(), stream, peer));
+            worker.connections.close(&idle);
+            connection::start(&worker, &mut connections, stream, peer);
         }
     };
     drop(tokio::time::timeout(patience, rest).await);
@@ -101,29 +101,11 @@ async fn accept(worker: Arc<Worker>, acceptor: Acceptor, pause: Pause) {
     while connections.join_next().await.is_some() {}
 }
 
-/// Waits until a new connection's request would find a place: what is accepted
-/// beyond that only waits here, while a sibling may be free. Whoever holds a
-/// permit gives it back in bounded time.
-async fn room(worker: &Worker) {
-    loop {
-        // Before the look: it hears what happens from here on.
-        let settled = worker.settled.notified();
-        if worker.fresh.load(Relaxed) < worker.permits.available_permits() {
-            return;
-        }
-        tokio::select! {
-            () = settled => {}
-            // A permit that comes back, when none is left.
-            _ = worker.permits.acquire(), if worker.permits.available_permits() == 0 => {}
-        }
-    }
-}
-
 async fn next(worker: &Worker, acceptor: &Acceptor, pause: &Pause) -> io::Result<(Stream, Option<IpAddr>)> {
     loop {
         let mut ready = acceptor.0.readable().await?;
         // Now, when there is a connection to find room for.
-        room(worker).await;
+        worker.places.room().await;
         for turn in 0..COURTESIES {
             let lightest = worker.inheritance.board.lightest_sibling(worker.index, clock::monotonic_ms());
             if !lightest.is_some_and(|sibling| is_heavier(worker.slot.load(), sibling)) {
@@ -131,8 +113,13 @@ async fn next(worker: &Worker, acceptor: &Acceptor, pause: &Pause) -> io::Result
             }
             pause.wait(COURTESY * (1 << turn)).await?;
         }
+        let idle = worker.connections.room().await;
         match ready.try_io(|listener| accept_now(listener.get_ref().socket())) {
-            Ok(accepted) => return accepted,
+            Ok(accepted) => {
+                // For one that is here: a sibling could have been faster.
+                worker.connections.close(&idle);
+                return accepted;
+            }
             // A sibling was faster; the next one is a new decision.
             Err(_would_block) => {}
         }
@@ -145,13 +132,15 @@ fn is_heavier(own: Load, sibling: Load) -> bool {
         || (own.in_flight >= sibling.in_flight && own.connections > sibling.connections + SLACK)
 }
 
-async fn survive(error: &io::Error) {
+/// Goes on after a failed accept, once that can help.
+pub(super) async fn survive(worker: &Worker, error: &io::Error) {
     use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
     match error.raw_os_error() {
         Some(EMFILE | ENFILE | ENOBUFS | ENOMEM) => {
+            worker.exhausted.note(|_| tracing::error!("cannot accept: {error}"));
+            worker.connections.close_some();
             // The connection stays in the queue: accepting again at once would
             // only spin.
-            tracing::error!("cannot accept: {error}");
             tokio::time::sleep(EXHAUSTED).await;
         }
         // The client gave up before it was accepted.
@@ -159,7 +148,8 @@ async fn survive(error: &io::Error) {
     }
 }
 
-fn accept_now(socket: &Socket) -> io::Result<(Stream, Option<IpAddr>)> {
+/// Takes a connection that waits.
+pub(super) fn accept_now(socket: &Socket) -> io::Result<(Stream, Option<IpAddr>)> {
     match socket {
         Socket::Tcp(listener) => {
             let (stream, peer) = listener.accept()?;

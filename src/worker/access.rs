@@ -44,8 +44,11 @@ pub(super) struct Exchange {
 impl Exchange {
     pub fn begin(worker: Arc<Worker>, client: &Client, request: &http::request::Parts) -> Self {
         let framing = client.framing.begin_request();
-        let number = worker.slot.request_began();
+        let number = worker.request_began();
         let id = format!("{}-{}-{number}", worker.index, worker.pid).into();
+        if request.version == Version::HTTP_10 {
+            framing.ends_with_connection();
+        }
         let wanted = |name| worker.access.as_ref().and_then(|_| request.headers.get(name)).cloned();
         Self {
             id,
@@ -130,6 +133,34 @@ impl Exchange {
         }
     }
 
+    /// Logs that there was no place for it; for others before it too, of which
+    /// nothing was said, since there can be thousands in a second.
+    pub fn turned_away(&self, status: StatusCode, cause: &str, untold: u64) {
+        tracing::warn!(
+            request = &*self.id,
+            app = self.worker.apps[0].config().name,
+            method = %self.method,
+            path = self.target,
+            status = status.as_u16(),
+            untold,
+            "{cause}"
+        );
+    }
+
+    /// Logs that the worker ends before the request does.
+    fn abandon(&self, why: &str) {
+        if self.worker.cuts.count() {
+            tracing::warn!(
+                request = &*self.id,
+                app = self.worker.apps[0].config().name,
+                method = %self.method,
+                path = self.target,
+                ms = self.started.elapsed().as_millis() as u64,
+                "{why}"
+            );
+        }
+    }
+
     /// Logs that the response ends early, once, and has the client see that too.
     fn cut(&mut self, failure: &Failure) {
         if !std::mem::replace(&mut self.cut, true) {
@@ -191,6 +222,13 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.worker.slot.request_ended();
+        self.worker.connections.stir();
+        if let Some(why) = self.worker.cuts.why()
+            && !self.complete
+            && !self.cut
+        {
+            self.abandon(why);
+        }
         if let Some(access) = &self.worker.access {
             access.write(&self.line());
         }
@@ -230,22 +268,29 @@ fn common_log_date(now: SystemTime) -> String {
 /// A response body that takes its exchange along.
 pub(super) struct Outgoing {
     body: Content,
-    exchange: Exchange,
+    /// None for what is no request of the app's.
+    exchange: Option<Exchange>,
 }
 
 enum Content {
     Guest(ResponseBody),
     Text(Full<Bytes>),
+    /// With what tells the guard when the connection is idle again.
+    Probe(Full<Bytes>, #[expect(dead_code, reason = "dropped with it")] InFlight),
 }
 
 impl Outgoing {
     pub fn guest(body: ResponseBody, mut exchange: Exchange) -> Self {
         exchange.complete |= body.is_end_stream();
-        Self { body: Content::Guest(body), exchange }
+        Self { body: Content::Guest(body), exchange: Some(exchange) }
     }
 
     pub fn text(body: Full<Bytes>, exchange: Exchange) -> Self {
-        Self { body: Content::Text(body), exchange }
+        Self { body: Content::Text(body), exchange: Some(exchange) }
+    }
+
+    pub fn probe(body: Full<Bytes>, framing: InFlight) -> Self {
+        Self { body: Content::Probe(body, framing), exchange: None }
     }
 }
 
@@ -260,15 +305,18 @@ impl Body for Outgoing {
         let this = &mut *self;
         let polled = match &mut this.body {
             Content::Guest(body) => Pin::new(body).poll_frame(cx),
-            Content::Text(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Content::Text(body) | Content::Probe(body, _) => {
+                Pin::new(body).poll_frame(cx).map_err(|never| match never {})
+            }
         };
+        let Some(exchange) = &mut this.exchange else { return polled };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                this.exchange.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
-                this.exchange.complete |= this.body.is_end_stream();
+                exchange.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
+                exchange.complete |= this.body.is_end_stream();
             }
-            Poll::Ready(Some(Err(failure))) => this.exchange.cut(failure),
-            Poll::Ready(None) => this.exchange.complete = true,
+            Poll::Ready(Some(Err(failure))) => exchange.cut(failure),
+            Poll::Ready(None) => exchange.complete = true,
             Poll::Pending => {}
         }
         polled
@@ -281,7 +329,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             Content::Guest(body) => body.size_hint(),
-            Content::Text(body) => body.size_hint(),
+            Content::Text(body) | Content::Probe(body, _) => body.size_hint(),
         }
     }
 }
@@ -291,11 +339,12 @@ impl Drop for Outgoing {
         // The client went away, or took nothing, before it could be told. A guest
         // whose client goes away amid its own body often stops too, and may.
         if let Content::Guest(body) = &self.body
-            && !self.exchange.complete
+            && let Some(exchange) = &mut self.exchange
+            && !exchange.complete
             && let Some(failure) = body.failure()
             && !matches!(failure, Failure::Incomplete)
         {
-            self.exchange.cut(&failure);
+            exchange.cut(&failure);
         }
     }
 }
@@ -304,7 +353,7 @@ impl Content {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Guest(body) => body.is_end_stream(),
-            Self::Text(body) => body.is_end_stream(),
+            Self::Text(body) | Self::Probe(body, _) => body.is_end_stream(),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,17 +12,25 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::JoinSet;
 
 use super::accept::Stream;
 use super::http1::{ConnState, Guard, Limits};
-use super::{Worker, drain_begins, service};
+use super::{Worker, drain, service};
 
 /// A client that takes nothing of its answer for this long is given up, as by other
 /// servers; how long an answer takes in all is its own affair.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Idle for this long, a connection is closed by a drain.
+/// Idle for this long, a connection is closed when the server stops: its client has
+/// to go elsewhere anyway. A request that crosses the close is lost, and this spares
+/// those clients for whom that is likely, who ask often.
 const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
+/// Where others replace a worker, no client need notice: an idle connection stays
+/// until its next answer can say that it is the last one, or, so much before the
+/// worker's deadline, until it is clear that no request comes.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// A connection that has asked for nothing by then is taken for an idle one:
 /// long for a client that has something to ask, and short, since connections that
@@ -33,12 +40,25 @@ const FRESH: Duration = Duration::from_millis(5);
 /// Fields that hyper has room for without asking the allocator for it.
 const HYPER_FIELDS: usize = 100;
 
+/// Which listener a connection came in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// One of the app's.
+    Public,
+    /// That of the server's health.
+    Health,
+}
+
 /// A connection is counted as long as this lives.
-struct Counted(Arc<Worker>);
+struct Counted {
+    worker: Arc<Worker>,
+    number: u64,
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.slot.connection_closed();
+        self.worker.slot.connection_closed();
+        self.worker.connections.remove(self.number);
     }
 }
 
@@ -48,6 +68,8 @@ pub(super) struct Client {
     pub peer: Option<IpAddr>,
     /// What the guard found out about its bytes.
     pub framing: Arc<ConnState>,
+    /// Where it came in.
+    pub door: Door,
     /// Until its first request has its place, or none came for a while.
     fresh: Mutex<Option<Fresh>>,
 }
@@ -63,25 +85,41 @@ impl Client {
 /// likely will at once.
 struct Fresh(Arc<Worker>);
 
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        self.0.fresh.fetch_sub(1, Relaxed);
-        self.0.settled.notify_waiters();
+impl Fresh {
+    fn new(worker: &Arc<Worker>) -> Self {
+        worker.places.expect();
+        Self(worker.clone())
     }
 }
 
-/// Serves `stream` until either side closes it, or a drain does.
-pub(super) fn serve(worker: Arc<Worker>, stream: Stream, peer: Option<IpAddr>) -> impl Future<Output = ()> {
-    // Now, not when the future is first polled: the next connection is accepted
-    // before that, and siblings go by the count.
-    worker.slot.connection_opened();
-    worker.fresh.fetch_add(1, Relaxed);
-    let fresh = Fresh(worker.clone());
-    let counted = Counted(worker);
-    async move { converse(&counted.0, stream, peer, fresh).await }
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        self.0.places.settle();
+    }
 }
 
-async fn converse(worker: &Arc<Worker>, stream: Stream, peer: Option<IpAddr>, fresh: Fresh) {
+/// Starts serving `stream` among `tasks`, until either side closes it, a drain does
+/// or another connection needs its room.
+pub(super) fn start(worker: &Arc<Worker>, tasks: &mut JoinSet<()>, stream: Stream, peer: Option<IpAddr>) {
+    // Now, not when the task first runs: the next connection is accepted before
+    // that, and siblings go by the count.
+    worker.slot.connection_opened();
+    let framing = ConnState::new();
+    let fresh = Mutex::new(Some(Fresh::new(worker)));
+    let client = Client { peer, framing: framing.clone(), door: Door::Public, fresh };
+    let counted = Counted { worker: worker.clone(), number: worker.connections.number() };
+    let number = counted.number;
+    let task = tasks.spawn(async move { converse(&counted.worker, stream, client).await });
+    worker.connections.insert(number, framing, task);
+}
+
+/// Serves one of the health listener's, which counts for nothing.
+pub(super) async fn serve_probe(worker: Arc<Worker>, stream: Stream, peer: Option<IpAddr>) {
+    let client = Client { peer, framing: ConnState::new(), door: Door::Health, fresh: Mutex::default() };
+    converse(&worker, stream, client).await;
+}
+
+async fn converse(worker: &Arc<Worker>, stream: Stream, client: Client) {
     let config = &worker.inheritance.config.http;
     let limits = Limits {
         request_line: config.limit_request_line,
@@ -91,14 +129,14 @@ async fn converse(worker: &Arc<Worker>, stream: Stream, peer: Option<IpAddr>, fr
         keep_alive: config.keep_alive,
         send_timeout: SEND_TIMEOUT,
     };
-    let framing = ConnState::new();
-    let client = Arc::new(Client { peer, framing: framing.clone(), fresh: Mutex::new(Some(fresh)) });
-    let io = TokioIo::new(Guard::new(stream, limits, framing, Stream::reset));
+    let client = Arc::new(client);
+    let io = TokioIo::new(Guard::new(stream, limits, client.framing.clone(), Stream::reset));
     let service = service_fn(|request| service::answer(worker.clone(), client.clone(), request));
     let mut http = http1::Builder::new();
     // The guard is stricter, and answers: hyper's own limits must not be reached
     // before its.
-    http.keep_alive(!config.keep_alive.is_zero())
+    // A probe that kept its connection would go on asking the same worker.
+    http.keep_alive(client.door == Door::Public && !config.keep_alive.is_zero())
         .max_buf_size((config.limit_request_line + 1024).max(400 * 1024));
     if config.limit_request_fields > HYPER_FIELDS {
         http.max_headers(config.limit_request_fields);
@@ -114,13 +152,18 @@ async fn converse(worker: &Arc<Worker>, stream: Stream, peer: Option<IpAddr>, fr
     let served = async {
         tokio::select! {
             ended = connection.as_mut() => return ended,
-            () = drain_begins(&mut phase) => {}
+            () = drain::begins(&mut phase) => {}
         }
         // From here on each response says that it is the last one. Closing
         // an idle connection at once would lose a request that is on its way.
+        let is_idle = async {
+            let time = worker.inheritance.config.master.graceful_timeout.saturating_sub(LAST_CALL);
+            drop(tokio::time::timeout(time, drain::is_for_all(&mut phase)).await);
+            client.framing.idle_for(DRAIN_IDLE).await;
+        };
         tokio::select! {
             ended = connection.as_mut() => return ended,
-            () = client.framing.idle_for(DRAIN_IDLE) => {}
+            () = is_idle => {}
         }
         connection.as_mut().graceful_shutdown();
         connection.await
@@ -130,7 +173,7 @@ async fn converse(worker: &Arc<Worker>, stream: Stream, peer: Option<IpAddr>, fr
         () = silent => unreachable!("it only looks once"),
     };
     if let Err(error) = ended {
-        tracing::debug!(peer = ?peer, "connection: {error}");
+        tracing::debug!(peer = ?client.peer, "connection: {error}");
     }
 }
 

@@ -1,45 +1,45 @@
-//! A worker: one process, one thread that serves, one runtime.
+//! A worker: one process, and one thread that serves.
 
 mod accept;
 mod access;
+mod attention;
 mod body;
+mod canary;
 mod connection;
+mod connections;
+mod drain;
 mod forwarded;
+mod health;
 pub mod http1;
+mod places;
+mod probes;
 mod request;
 mod respond;
 mod service;
+mod throttle;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
-use tokio::sync::{Notify, Semaphore, watch};
+use nix::unistd::Pid;
+use tokio::sync::watch;
 
+use self::attention::Attention;
+use self::connections::Connections;
+use self::drain::{Cuts, Phase};
+use self::places::Places;
+use self::throttle::Throttle;
+use crate::config::Recycling;
 use crate::handoff::{self, Inheritance, WorkerNews, WorkerSeed};
 use crate::host::{self, App, LoadedApp};
 use crate::listeners::Listener;
 use crate::sandbox;
+use crate::sys::process;
 use crate::sys::signals::SignalQueue;
-use crate::sys::{fd, process};
 use crate::telemetry::{AccessLog, Slot, SlotState};
-
-/// How often a worker says that its loop runs, unless `--worker-timeout` is so
-/// short that this would look like silence; the master looks every second.
-const BEAT: Duration = Duration::from_secs(1);
-
-/// What a worker does, by what the master has told it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// It accepts and answers.
-    Serving,
-    /// It finishes what it has; others accept what waits.
-    Retiring,
-    /// It accepts what waits, and finishes all that.
-    Stopping,
-}
 
 /// What every connection of a worker shares.
 struct Worker {
@@ -48,16 +48,17 @@ struct Worker {
     slot: Slot,
     pid: u32,
     apps: Vec<Arc<App>>,
-    permits: Arc<Semaphore>,
-    /// Of these, what requests may take whose body is still coming, so that slow
-    /// clients do not take the places of all others.
-    streaming: Arc<Semaphore>,
-    /// Connections that were accepted and are about to ask for a permit.
-    fresh: AtomicUsize,
-    /// One of them has got it, or is gone.
-    settled: Notify,
+    places: Places,
+    connections: Connections,
+    /// The number of the request with which it has answered enough.
+    spent_at: AtomicU64,
     access: Option<AccessLog>,
     phase: watch::Receiver<Phase>,
+    cuts: Cuts,
+    /// Requests without a place.
+    turned_away: Throttle,
+    /// Connections without a descriptor.
+    exhausted: Throttle,
 }
 
 /// Serves until the master says otherwise; returns the exit code.
@@ -74,9 +75,10 @@ pub fn run(seed: WorkerSeed<Vec<LoadedApp>>) -> i32 {
 }
 
 fn boot(seed: WorkerSeed<Vec<LoadedApp>>) -> Result<()> {
-    let WorkerSeed { mut inheritance, between, index, slot, apps } = seed;
+    let WorkerSeed { mut inheritance, between, index, is_canary, slot, apps } = seed;
     // Owned by who accepts on them, and closed with that.
     let listeners = std::mem::take(&mut inheritance.listeners);
+    let health = inheritance.health.take();
     let config = inheritance.config.clone();
     // Blocked since the master blocked them; the others it knows stay so, since a
     // terminal sends them to every process of the server and the master decides.
@@ -94,81 +96,135 @@ fn boot(seed: WorkerSeed<Vec<LoadedApp>>) -> Result<()> {
     sandbox::tune_limits()?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let worker = runtime.block_on(async {
         let (phase, told) = watch::channel(Phase::Serving);
         let worker = Arc::new(Worker {
             index,
             slot,
             pid: std::process::id(),
             apps: host::start(apps, config.http.response_buffer)?,
-            permits: Arc::new(Semaphore::new(config.pool.max_concurrency)),
-            streaming: Arc::new(Semaphore::new(config.pool.max_concurrency.div_ceil(2))),
-            fresh: AtomicUsize::new(0),
-            settled: Notify::new(),
+            places: Places::new(&config.pool, slot),
+            connections: Connections::new(config.pool.max_connections),
+            spent_at: AtomicU64::new(spent_at(&config.pool.recycling, slot.requests())),
             access,
             phase: told,
+            cuts: Cuts::default(),
+            turned_away: Throttle::default(),
+            exhausted: Throttle::default(),
             inheritance,
         });
-        serve(&worker, listeners, signals, &phase).await
+        worker.slot.claim(worker.pid);
+        let attention = Attention::new(&worker, signals, phase)?;
+        serve(&worker, listeners, health, attention, is_canary).await.map(|()| worker)
     })?;
-    // A guest's blocking file access may outlive the drain; nobody waits for it.
+    // What is still in flight ends here, and says so. A guest's blocking file access
+    // may outlive that; nobody waits for it.
     runtime.shutdown_background();
+    worker.cuts.finish();
     Ok(())
 }
 
 async fn serve(
     worker: &Arc<Worker>,
     listeners: Vec<Arc<Listener>>,
-    signals: SignalQueue,
-    phase: &watch::Sender<Phase>,
+    health: Option<Arc<Listener>>,
+    mut attention: Attention,
+    is_canary: bool,
 ) -> Result<()> {
-    worker.slot.claim(worker.pid);
+    if is_canary {
+        let mut phase = worker.phase.clone();
+        let tried = attention.beside(worker, async {
+            tokio::select! {
+                tried = canary::try_all(worker) => Some(tried),
+                () = drain::begins(&mut phase) => None,
+            }
+        });
+        match tried.await?.flatten() {
+            Some(tried) => tried?,
+            // Told to end before it has begun.
+            None => return Ok(()),
+        }
+    }
+    health.map(|listener| probes::start(worker, listener)).transpose()?;
     let accepting = accept::start(worker, listeners)?;
     worker.slot.set_state(SlotState::Accepting);
     worker.inheritance.to_master.send(&WorkerNews::Ready(worker.pid as i32))?;
-
-    let signals = fd::watch(signals)?;
-    let config = &worker.inheritance.config;
-    let mut beat = tokio::time::interval(BEAT.min(config.master.worker_timeout / 4));
-    let mut finished = std::pin::pin!(async {
+    let finished = async {
+        // Every acceptor has stopped, and every connection is closed.
         accepting.await;
         // What a guest still does after its response is part of its request.
-        drop(worker.permits.acquire_many(config.pool.max_concurrency as u32).await);
-    });
-    loop {
-        tokio::select! {
-            _ = beat.tick() => worker.slot.beat(),
-            // Every acceptor has stopped, every connection is closed, every guest done.
-            () = &mut finished => return Ok(()),
-            ready = signals.readable() => {
-                let mut ready = ready?;
-                while let Some(signal) = signals.get_ref().next()? {
-                    match signal {
-                        Signal::SIGTERM | Signal::SIGUSR2 => {
-                            worker.slot.set_state(SlotState::Draining);
-                            let is_last = signal == Signal::SIGTERM;
-                            phase.send_replace(if is_last { Phase::Stopping } else { Phase::Retiring });
-                        }
-                        Signal::SIGUSR1 => worker.reopen(),
-                        // QUIT: at once, whatever is in flight.
-                        _ => return Ok(()),
-                    }
-                }
-                ready.clear_ready();
-            }
-        }
-    }
+        worker.places.all_free().await;
+    };
+    attention.beside(worker, finished).await.map(drop)
 }
 
-/// Ends when the master wants no new requests here, or is gone.
-async fn drain_begins(phase: &mut watch::Receiver<Phase>) {
-    drop(phase.wait_for(|phase| *phase != Phase::Serving).await);
+/// The number of the last request of a worker that begins behind request number
+/// `before` of its slot.
+fn spent_at(recycling: &Recycling, before: u64) -> u64 {
+    if recycling.max_requests == 0 {
+        return u64::MAX;
+    }
+    // Workers of one mold are born with the same seeds; what tells them apart is
+    // who they are.
+    let random = RandomState::new().hash_one(std::process::id());
+    before + recycling.max_requests + random % (recycling.max_requests_jitter + 1)
 }
 
 impl Worker {
+    /// Counts a request; its number in this slot.
+    fn request_began(&self) -> u64 {
+        let number = self.slot.request_began();
+        if number >= self.spent_at.load(Relaxed) {
+            self.tell_spent();
+        }
+        number
+    }
+
+    /// Tells the master that this worker has answered enough, once; what finds no
+    /// room in the channel is said again with the next request.
+    #[cold]
+    fn tell_spent(&self) {
+        if self.inheritance.to_master.offer(&WorkerNews::Spent(self.pid as i32)).is_ok() {
+            self.spent_at.store(u64::MAX, Relaxed);
+        }
+    }
+
+    /// Has the master replace this worker, to which somebody else has sent a signal.
+    fn ask_to_leave(&self, sender: Pid) {
+        tracing::warn!(
+            "process {sender} tells worker {} to end; it does once another one is ready",
+            self.index
+        );
+        // Without room in the channel the sender has to ask again.
+        drop(self.inheritance.to_master.offer(&WorkerNews::Leaving(self.pid as i32)));
+    }
+
+    /// Logs how many requests were turned away without a line of their own.
+    fn tell_untold(&self) {
+        self.turned_away.catch_up(|untold| {
+            tracing::warn!(untold, "requests found no place (--max-concurrency, --queue, --queue-timeout)");
+        });
+    }
+
     fn reopen(&self) {
         if let Some(Err(error)) = self.access.as_ref().map(AccessLog::reopen) {
             tracing::error!("the access log cannot be opened again, and goes on into the old file: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_is_spent_after_its_own_requests_and_a_random_number_more() {
+        let recycling = Recycling { max_requests: 100, max_requests_jitter: 10, ..Recycling::default() };
+        let ends: BTreeSet<_> = (0..1_000).map(|_| spent_at(&recycling, 5_000)).collect();
+        assert_eq!((ends.len(), ends.first(), ends.last()), (11, Some(&5_100), Some(&5_110)));
+        assert_eq!(spent_at(&Recycling { max_requests: 7, ..Recycling::default() }, 3), 10);
+        assert_eq!(spent_at(&Recycling::default(), 5_000), u64::MAX);
     }
 }

@@ -7,6 +7,7 @@ use http_body_util::Full;
 
 use super::body::BodyProblem;
 use super::http1::Violation;
+use super::places::NoPlace;
 use crate::host::Failure;
 
 /// Why a request gets no answer of the app.
@@ -19,7 +20,12 @@ pub(super) enum Refusal {
     /// The target or the host name makes no URI.
     BadTarget,
     /// Every place of this worker is taken.
-    Full,
+    Full {
+        /// Why it does not wait for one any longer.
+        why: NoPlace,
+        /// Some of its body is not read yet.
+        unread: bool,
+    },
     /// Every place for a request whose body is still coming is.
     FullOfBodies,
     /// The app failed.
@@ -57,7 +63,7 @@ impl Refusal {
                 (StatusCode::BAD_REQUEST, true, "The request body is broken.")
             }
             Self::BadTarget => (StatusCode::BAD_REQUEST, true, "The request target is not valid."),
-            Self::Full => (StatusCode::SERVICE_UNAVAILABLE, false, "The server is busy."),
+            Self::Full { unread, .. } => (StatusCode::SERVICE_UNAVAILABLE, *unread, "The server is busy."),
             Self::FullOfBodies => (StatusCode::SERVICE_UNAVAILABLE, true, "The server is busy."),
             Self::App(Failure::Instantiate(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, false, "The application could not be started.")
@@ -84,9 +90,9 @@ impl Refusal {
         }
     }
 
-    /// Whether it is the server's or the app's fault rather than the client's.
-    pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Full | Self::FullOfBodies | Self::App(_))
+    /// Whether there is more to do than can be done, which comes in thousands.
+    pub fn is_overload(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::FullOfBodies)
     }
 }
 
@@ -106,7 +112,7 @@ impl std::fmt::Display for Refusal {
             Self::Body(BodyProblem::TooSlow) => write!(f, "the body did not come within --request-timeout"),
             Self::Body(BodyProblem::Broken(error)) => write!(f, "the body: {error}"),
             Self::BadTarget => write!(f, "the target or the host name is not valid"),
-            Self::Full => write!(f, "--max-concurrency requests are in flight"),
+            Self::Full { why, .. } => why.fmt(f),
             Self::FullOfBodies => {
                 write!(f, "half of --max-concurrency requests are in flight whose bodies are still coming")
             }

@@ -2,23 +2,19 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::access::{Exchange, Outgoing};
 use super::connection::Client;
+use super::health::Probe;
 use super::respond::Refusal;
 use super::{Phase, Worker, body, request};
 use crate::host::{self, Call, Failure};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// How long a request waits for another one's place before it is refused.
-const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers one request; whatever goes wrong becomes a response too.
 pub(super) async fn answer(
@@ -27,13 +23,18 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Infallible> {
     let (parts, body) = request.into_parts();
-    let mut exchange = Exchange::begin(worker.clone(), &client, &parts);
-    let mut response = match respond(&mut exchange, &client, parts, body).await {
-        Ok(response) => {
-            exchange.answered(response.status());
-            response.map(|body| Outgoing::guest(body, exchange))
+    let mut response = match Probe::of(&worker, client.door, &parts) {
+        Some(probe) => probe.answer(&worker, &client, &parts),
+        None => {
+            let mut exchange = Exchange::begin(worker.clone(), &client, &parts);
+            match respond(&mut exchange, &client, parts, body).await {
+                Ok(response) => {
+                    exchange.answered(response.status());
+                    response.map(|body| Outgoing::guest(body, exchange))
+                }
+                Err(refusal) => refuse(exchange, &refusal),
+            }
         }
-        Err(refusal) => refuse(exchange, &refusal),
     };
     if *worker.phase.borrow() != Phase::Serving {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -69,13 +70,14 @@ async fn respond(
     let read = body::read_ahead(body, config.http.body_buffer, limit, arrival).await.map_err(|problem| {
         exchange.framing.body_violation().map_or(Refusal::Body(problem), Refusal::Violation)
     })?;
-    let worker = exchange.worker();
-    let streaming = match read.is_coming() {
+    let places = &exchange.worker().places;
+    let unread = read.is_coming();
+    let streaming = match unread {
         // It occupies nothing while it waits, and its client is held up anyway.
-        true => Some(place(&worker.streaming, arrival).await.ok_or(Refusal::FullOfBodies)?),
+        true => Some(places.for_body(arrival).await.ok_or(Refusal::FullOfBodies)?),
         false => None,
     };
-    let permit = place(&worker.permits, Instant::now() + QUEUE_PATIENCE).await.ok_or(Refusal::Full)?;
+    let permit = places.permit().await.map_err(|why| Refusal::Full { why, unread })?;
     client.settle();
     let (watch, body) = (read.watch.clone(), read.for_guest(streaming));
     let call = Call {
@@ -99,25 +101,16 @@ async fn respond(
     })
 }
 
-/// One of `places`, if there is one in time.
-async fn place(places: &Arc<Semaphore>, deadline: Instant) -> Option<OwnedSemaphorePermit> {
-    match places.clone().try_acquire_owned() {
-        Ok(place) => Some(place),
-        Err(_) => timeout_at(deadline, places.clone().acquire_owned()).await.ok()?.ok(),
-    }
-}
-
 fn refuse(mut exchange: Exchange, refusal: &Refusal) -> Response<Outgoing> {
     let decision = refusal.decide();
     exchange.answered(decision.status);
-    if refusal.is_failure() {
-        let failure = match refusal {
-            Refusal::App(failure) => Some(failure),
-            _ => None,
-        };
-        exchange.failed(Some(decision.status), &decision.cause, failure);
-    } else {
-        exchange.refused(decision.status, &decision.cause);
+    match refusal {
+        Refusal::App(failure) => exchange.failed(Some(decision.status), &decision.cause, Some(failure)),
+        refusal if refusal.is_overload() => exchange
+            .worker()
+            .turned_away
+            .note(|untold| exchange.turned_away(decision.status, &decision.cause, untold)),
+        _ => exchange.refused(decision.status, &decision.cause),
     }
     decision.response(&exchange.id).map(|body| Outgoing::text(body, exchange))
 }

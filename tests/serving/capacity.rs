@@ -51,24 +51,6 @@ fn a_guest_that_never_stops_computing_lets_others_of_its_worker_be_served() {
 }
 
 #[test]
-fn a_request_that_finds_no_place_is_told_to_come_again() {
-    each_generation(|guest| {
-        let server = narrow(guest, &[]);
-        let mut open = Connection::open(&server.address);
-        assert_eq!(open.get("/hello").unwrap().status, 200);
-        let _sleeping = ask(&server, "/sleep");
-        let mut refused = None;
-        eventually("the place is taken", || {
-            refused = is_full(&mut open);
-            refused.is_some()
-        });
-        let refused = refused.unwrap();
-        assert!(refused.header("retry-after").is_some(), "{:?}", refused.headers);
-        super::request_id(&refused);
-    });
-}
-
-#[test]
 fn a_new_connection_waits_for_a_place_and_is_served() {
     each_generation(|guest| {
         let server = narrow(guest, &[]);
@@ -182,7 +164,8 @@ fn a_guest_that_computes_holds_nobody_else_up() {
             let server = serve(guest, &[&args[..], &NO_HURRY[..]].concat());
             let mut kept = Connection::open(&server.address);
             assert_eq!(kept.get("/hello").unwrap().status, 200);
-            let mut spinning = ask(&server, "/spin?ms=3000");
+            // Far longer than the others take, on a busy machine too.
+            let mut spinning = ask(&server, "/spin?ms=60000");
             for _ in 0..10 {
                 assert_eq!(kept.get("/hello").unwrap().status, 200);
                 assert_eq!(get(&server, "/hello").status, 200);
@@ -190,8 +173,8 @@ fn a_guest_that_computes_holds_nobody_else_up() {
             spinning.socket().set_nonblocking(true).unwrap();
             let early = spinning.read().expect_err("they were not answered while it computed");
             assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock);
-            spinning.socket().set_nonblocking(false).unwrap();
-            assert_eq!(spinning.read().unwrap().status, 200);
+            drop(spinning);
+            assert_eq!(ask(&server, "/spin?ms=100").read().unwrap().status, 200);
         }
     });
 }

@@ -6,10 +6,13 @@ mod support;
 
 mod bodies;
 mod capacity;
+mod connections;
 mod faults;
+mod health;
 mod instances;
 mod logs;
 mod outbound;
+mod queue;
 mod requests;
 mod world;
 

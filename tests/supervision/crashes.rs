@@ -120,7 +120,7 @@ fn a_worker_that_is_silent_for_too_long_is_replaced() {
 
     stop(victim);
 
-    let line = server.wait_for_log("has been silent");
+    let line = server.wait_for_log("it was silent for");
     assert!(line.contains(&format!("(pid {victim})")), "{line}");
     eventually("it is killed", || !is_alive(victim));
     let after = workers(&server.address, 2);

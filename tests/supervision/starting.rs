@@ -51,14 +51,15 @@ fn workers_that_cannot_start_end_the_server() {
     command.args(["-c", r#"exec "$@" 9>>/dev/null"#, "sh"]).arg(server.get_program());
     command.args(["--demo", "-w", "2", "--bind", "127.0.0.1:0", "--access-log", "/proc/self/fd/9"]);
     command.env("WASGUN_CACHE_DIR", cache_dir());
-    assert_fails(command, "cannot start: workers do not start: --access-log /proc/self/fd/9");
+    assert_fails(command, "cannot start: --access-log /proc/self/fd/9");
 }
 
 #[test]
-fn a_pid_file_of_a_living_process_is_respected() {
+fn a_pid_file_of_a_living_server_is_respected() {
     let dir = tempfile::tempdir().unwrap();
-    let pid = std::process::id().to_string();
-    let path = file(dir.path(), "pid", pid.as_bytes());
-    fails_to_start(&["--demo", "--pid", path.to_str().unwrap()], &format!("process {pid} is running"));
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), pid);
+    let path = dir.path().join("pid");
+    let args = ["--demo", "--pid", path.to_str().unwrap()];
+    let first = Server::start(&args);
+    fails_to_start(&args, &format!("it is held by process {}, which is running", first.pid()));
+    assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), first.pid().to_string());
 }

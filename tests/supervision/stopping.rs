@@ -66,16 +66,26 @@ fn term_turns_nobody_away_who_waits_to_be_accepted() {
 }
 
 #[test]
-fn term_cuts_what_is_in_flight_for_longer_than_the_graceful_timeout() {
+fn term_cuts_what_is_in_flight_for_longer_than_the_graceful_timeout_and_names_it() {
     let mut server = probe(&["-w", "2", "--graceful-timeout", "1s", "--request-timeout", "300s"]);
-    let mut busy = Connection::open(&server.address);
+    let (mut busy, mut spins) = (Connection::open(&server.address), Connection::open(&server.address));
     start_request(&mut busy, "/sleep");
+    start_request(&mut spins, "/spin");
 
     all_end_with(&server, || server.signal("TERM"));
 
     assert_lost(&mut busy);
+    assert_lost(&mut spins);
     ends_well(&mut server);
-    assert_eq!(server.count_log("still had requests in flight at its deadline"), 1);
+    for path in ["path=\"/sleep\"", "path=\"/spin\""] {
+        let line = server.wait_for_log(path);
+        for text in [" WARN ", "cut at --graceful-timeout", "method=GET", "app=\"probe\"", "request=", " ms="]
+        {
+            assert!(line.contains(text), "no {text} in {line}");
+        }
+    }
+    // They ended themselves.
+    assert_eq!(server.count_log("killed"), 0);
 }
 
 #[test]
@@ -102,6 +112,66 @@ fn quit_ends_a_worker_whose_guest_spins() {
 
     assert_lost(&mut busy);
     ends_well(&mut server);
+}
+
+#[test]
+fn each_request_that_a_quick_stop_cuts_is_named() {
+    let mut server = probe(&[&["-w", "1"], &NO_HURRY[..]].concat());
+    let (mut silent, mut amid) = (Connection::open(&server.address), Connection::open(&server.address));
+    start_request(&mut silent, "/sleep");
+    amid.send("GET /slow?chunks=1000000&ms=20 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    assert_eq!(amid.read_head().unwrap().0, 200);
+    let mut done = Connection::open(&server.address);
+    assert_eq!(done.get("/hello").unwrap().status, 200);
+
+    all_end_with(&server, || server.signal("QUIT"));
+
+    assert_lost(&mut silent);
+    let cut = std::iter::from_fn(|| Some(amid.read_chunk()))
+        .find(|chunk| !matches!(chunk, Ok(bytes) if !bytes.is_empty()));
+    assert!(cut.is_some_and(|end| end.is_err()), "the answer looks whole");
+    ends_well(&mut server);
+    for path in ["path=\"/sleep\"", "path=\"/slow?chunks=1000000&ms=20\""] {
+        let line = server.wait_for_log(path);
+        for text in [" WARN ", "cut by a quick stop", "method=GET", "app=\"probe\"", "request=\"0-", " ms="] {
+            assert!(line.contains(text), "no {text} in {line}");
+        }
+    }
+    assert_eq!(server.count_log("cut by a quick stop"), 2);
+}
+
+#[test]
+fn an_answer_that_a_stop_cuts_does_not_look_whole_to_http_1_0_either() {
+    let mut server = probe(&[&["-w", "1"], &NO_HURRY[..]].concat());
+    let mut client = Connection::open(&server.address);
+    client.send("GET /slow?chunks=1000000&ms=20 HTTP/1.0\r\nhost: test\r\n\r\n").unwrap();
+    assert_eq!(client.read_head().unwrap().0, 200);
+
+    server.signal("QUIT");
+
+    let mut rest = Vec::new();
+    let error = std::io::Read::read_to_end(&mut client.socket(), &mut rest).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    ends_well(&mut server);
+}
+
+#[test]
+fn a_thousand_requests_that_are_cut_are_named_and_the_others_counted() {
+    let mut server =
+        probe(&[&["-w", "1", "--max-concurrency", "1", "--queue", "2000"], &NO_HURRY[..]].concat());
+    let mut busy: Vec<_> = (0..1_100)
+        .map(|_| {
+            let mut client = Connection::open(&server.address);
+            // Each is being read, or waits.
+            begin(&mut client, "/sleep");
+            client
+        })
+        .collect();
+    server.signal("QUIT");
+    ends_well(&mut server);
+    busy.iter_mut().for_each(assert_lost);
+    assert_eq!(server.count_log("cut by a quick stop"), 1_001);
+    assert_eq!(server.count_log("100 more requests were cut by a quick stop"), 1);
 }
 
 #[test]
@@ -173,7 +243,7 @@ fn a_server_that_stops_does_not_begin_again() {
     server.signal("TERM");
     eventually("the socket is gone", || !socket.exists());
     server.signal("HUP");
-    server.wait_for_log("the reload is refused: the server is stopping");
+    server.wait_for_log("the configuration stays as it was: the server is stopping");
 
     assert!(!socket.exists());
     release(&mut busy);

@@ -17,7 +17,7 @@ fn every_mistake_is_told_at_once() {
         .file("x.env", "A=1\nnot this");
     let told = scene.wrong(&["nowhere.wasm", "--env-file=x.env", "--dir=app.wasm::/x", "--keep-alive=soon"]);
     let mut expected = [
-        "--workers (from WASGUN_WORKERS): \"four\" is not a number of workers: write a whole number from 1 to 512, or auto",
+        "--workers (from WASGUN_WORKERS): \"four\" is not a number of workers: write a whole number from 1 to 512, a range such as 2..8, or auto",
         "--demo (from WASGUN_DEMO): \"maybe\" is neither true nor false",
         "--print-config (from WASGUN_PRINT_CONFIG): can be said on the command line alone",
         "--bind (from PORT): \"0.0.0.0:http\" has a bad port: write a number from 0 to 65535 after the colon",

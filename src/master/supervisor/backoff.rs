@@ -34,7 +34,7 @@ impl Backoff {
 }
 
 /// xorshift64: enough to spread retries.
-fn random(seed: &mut u64) -> u64 {
+pub(super) fn random(seed: &mut u64) -> u64 {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;
     *seed ^= *seed << 17;

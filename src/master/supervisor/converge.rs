@@ -1,48 +1,11 @@
 //! The way from what is to what is wanted.
 
-use super::{
-    Action, BOOT_TIMEOUT, Backoff, Millis, Mold, ORDER_TIMEOUT, ORDERS, Pid, State, Supervisor, Worker,
-};
+use super::{Action, Millis, Mold, ORDER_TIMEOUT, ORDERS, Pid, State, Supervisor, Worker};
 
 impl Supervisor {
-    pub(super) fn stop(
-        &mut self,
-        now: Millis,
-        time: Millis,
-        tell: fn(Pid) -> Action,
-        actions: &mut Vec<Action>,
-    ) {
-        let deadline = now + time;
-        self.stopping = Some(self.stopping.map_or(deadline, |earlier| earlier.min(deadline)));
-        self.again = None;
-        for generation in [self.next.take(), self.live.take()].into_iter().flatten() {
-            actions.push(Action::StopMold(generation.number));
-        }
-        self.workers.retain(|_, worker| worker.pid.is_some());
-        for worker in self.workers.values_mut() {
-            if !matches!(worker.state, State::Dying { .. }) {
-                // Asking again does not give more time.
-                let deadline = match worker.state {
-                    State::Draining { deadline: earlier } => earlier.min(deadline),
-                    _ => deadline,
-                };
-                worker.state = State::Draining { deadline };
-                actions.extend(worker.pid.map(tell));
-            }
-        }
-    }
-
-    pub(super) fn wind_down(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        self.kill_late(now, actions);
-        if self.workers.is_empty() {
-            actions.push(Action::Exit(0));
-        }
-    }
-
     /// Moves the processes towards what is wanted.
     pub(super) fn converge(&mut self, now: Millis, actions: &mut Vec<Action>) {
         self.kill_late(now, actions);
-        self.replace_hung_molds(now, actions);
         self.promote(now, actions);
         self.give_up_late(now, actions);
         if let Some(live) = &mut self.live
@@ -51,60 +14,90 @@ impl Supervisor {
             live.mold = Mold::Starting;
             actions.push(Action::StartMold(live.number));
         }
-        let live = self.live.as_ref().map(|live| (live.number, self.target));
-        let next = self.next.as_ref().map(|next| (next.number, next.settings.workers));
-        for (number, wanted) in live.into_iter().chain(next) {
-            self.match_count(number, wanted, now, actions);
+        self.expire(now, actions);
+        self.hurry(actions);
+        let is_rolling = self.next.as_ref().is_some_and(|next| next.is_proven);
+        for (number, wanted) in self.plan().into_iter().flatten() {
+            let successors = self.relieve(number, wanted, now, actions);
+            // A reload that gets on replaces them all anyway.
+            let extra = if is_rolling { 0 } else { successors };
+            self.match_count(number, wanted + extra, now, actions);
             if self.mold_is_ready(number) {
                 self.fork_due(number, now, actions);
             }
         }
     }
 
-    /// Makes the next generation the live one once all its workers serve; when
-    /// nothing serves yet and some do not start, those that do are enough.
-    fn promote(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        let Some(next) = &self.next else { return };
-        let ready = self
-            .workers
-            .values()
-            .filter(|worker| worker.generation == next.number && worker.state == State::Ready)
-            .count();
-        let enough = if self.live.is_none() && next.boot_failures > 0 { 1 } else { next.settings.workers };
-        if ready < enough {
+    /// Marks a worker that is to serve only until another one is ready.
+    pub(super) fn recycle(&mut self, pid: Pid, why: &str, actions: &mut Vec<Action>) {
+        let Some(index) = self.find(pid) else { return };
+        let Some(worker) = self.workers.get_mut(&index) else { return };
+        if worker.state == State::Ready && !worker.is_recycled {
+            worker.is_recycled = true;
+            actions.push(Action::Info(format!("worker {index} (pid {pid}) is replaced: {why}")));
+        }
+    }
+
+    /// Marks those that are old enough.
+    fn expire(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        // A reload replaces them all anyway.
+        if self.next.is_some() {
             return;
         }
-        let Some(next) = self.next.take() else { return };
-        let deadline = now + self.graceful_timeout();
-        if let Some(old) = self.live.take() {
-            actions.push(Action::StopMold(old.number));
-            self.workers.retain(|_, worker| worker.generation != old.number || worker.pid.is_some());
-            for worker in self.workers.values_mut().filter(|worker| worker.generation == old.number) {
-                if !matches!(worker.state, State::Dying { .. }) {
-                    worker.state = State::Draining { deadline };
-                    actions.extend(worker.pid.map(Action::Retire));
-                }
-            }
+        let old = self.workers.values().filter(|worker| worker.expires.is_some_and(|at| now >= at));
+        for pid in old.filter_map(|worker| worker.pid).collect::<Vec<_>>() {
+            self.recycle(pid, "it has reached --max-worker-lifetime", actions);
         }
-        self.target = next.settings.workers;
-        self.mold_backoff.reset();
-        actions.push(Action::Live(next.number));
-        self.live = Some(next);
-        if let Some(settings) = self.again.take() {
-            self.begin(settings, actions);
+    }
+
+    /// Of those that are to end, lets only so many wait for clients that say nothing:
+    /// each holds a slot.
+    fn hurry(&mut self, actions: &mut Vec<Action>) {
+        let wanted = self.scale.workers;
+        let most = (8 * wanted).max(64).min(self.slots.saturating_sub(2 * wanted));
+        let mut draining: Vec<_> = self
+            .workers
+            .values_mut()
+            .filter_map(|worker| match worker.state {
+                State::Draining { deadline } => Some((deadline, worker)),
+                _ => None,
+            })
+            .collect();
+        draining.sort_by_key(|(deadline, _)| *deadline);
+        let too_many = draining.len().saturating_sub(most);
+        for (_, worker) in draining.into_iter().take(too_many).filter(|(_, worker)| !worker.is_hurried) {
+            worker.is_hurried = true;
+            actions.extend(worker.pid.map(Action::Drain));
         }
+    }
+
+    /// Ends marked workers whose successors are ready; how many successors should be
+    /// coming: one in ten workers at a time, but at least one.
+    fn relieve(&mut self, number: u32, wanted: usize, now: Millis, actions: &mut Vec<Action>) -> usize {
+        let is_marked = |worker: &Worker| {
+            worker.generation == number && worker.state == State::Ready && worker.is_recycled
+        };
+        for _ in wanted..self.ready_in(number) {
+            let marked = self.workers.iter().filter(|(_, worker)| is_marked(worker));
+            let Some((index, _)) = marked.min_by_key(|(_, worker)| worker.since) else { break };
+            self.retire(*index, now, actions);
+        }
+        let marked = self.workers.values().filter(|worker| is_marked(worker)).count();
+        marked.min((wanted / 10).max(1))
     }
 
     fn match_count(&mut self, number: u32, wanted: usize, now: Millis, actions: &mut Vec<Action>) {
         let mut staying: Vec<usize> = self
             .workers
             .iter()
-            .filter(|(_, worker)| {
-                worker.generation == number
-                    && !matches!(worker.state, State::Draining { .. } | State::Dying { replace: false })
-            })
+            .filter(|(_, worker)| worker.generation == number && worker.stays())
             .map(|(index, _)| *index)
             .collect();
+        // Those that do not serve go first, then those that would go anyway.
+        staying.sort_by_key(|index| {
+            let worker = &self.workers[index];
+            (worker.state != State::Ready, worker.is_recycled, *index)
+        });
         while staying.len() > wanted
             && let Some(index) = staying.pop()
         {
@@ -112,36 +105,30 @@ impl Supervisor {
         }
         for _ in staying.len()..wanted {
             let Some(index) = (0..self.slots).find(|index| !self.workers.contains_key(index)) else { return };
-            self.workers.insert(
-                index,
-                Worker {
-                    generation: number,
-                    pid: None,
-                    state: State::Waiting { until: now },
-                    since: now,
-                    backoff: Backoff::default(),
-                    complaint: None,
-                },
-            );
+            self.workers.insert(index, Worker::new(number, now));
         }
     }
 
     fn retire(&mut self, index: usize, now: Millis, actions: &mut Vec<Action>) {
-        let deadline = now + self.graceful_timeout();
+        let deadline = now + self.time_to_drain();
         let Some(worker) = self.workers.get_mut(&index) else { return };
         match worker.pid {
+            // It ends anyway, and nobody follows.
+            Some(_) if matches!(worker.state, State::Dying { .. }) => {
+                worker.state = State::Dying { replace: false };
+            }
             Some(pid) => {
                 worker.state = State::Draining { deadline };
                 actions.push(Action::Retire(pid));
             }
-            None => {
-                self.workers.remove(&index);
-            }
+            None if worker.state == State::Forking => worker.lose(now),
+            None => drop(self.workers.remove(&index)),
         }
     }
 
     fn fork_due(&mut self, number: u32, now: Millis, actions: &mut Vec<Action>) {
         let mut more = ORDERS.saturating_sub(self.ordered(number));
+        let is_canary = self.generation(number).is_some_and(|generation| !generation.is_proven);
         for (index, worker) in &mut self.workers {
             if more > 0
                 && worker.generation == number
@@ -149,13 +136,13 @@ impl Supervisor {
             {
                 more -= 1;
                 (worker.state, worker.since) = (State::Forking, now);
-                actions.push(Action::Fork(number, *index));
+                actions.push(Action::Fork { generation: number, slot: *index, is_canary });
             }
         }
     }
 
     /// Ends molds that have not answered an order for long.
-    fn replace_hung_molds(&mut self, now: Millis, actions: &mut Vec<Action>) {
+    pub(super) fn replace_hung_molds(&mut self, now: Millis, actions: &mut Vec<Action>) {
         let is_late = |worker: &Worker| worker.state == State::Forking && now >= worker.since + ORDER_TIMEOUT;
         while let Some(number) =
             self.workers.values().find(|worker| is_late(worker)).map(|late| late.generation)
@@ -165,27 +152,16 @@ impl Supervisor {
         }
     }
 
-    /// Gives up a generation that does not come up; at the first start the workers
-    /// that it has are better than none.
-    fn give_up_late(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        let Some(next) = self.next.as_mut().filter(|next| next.ready_by.is_some_and(|limit| now >= limit))
-        else {
-            return;
-        };
-        let number = next.number;
-        next.boot_failures += 1;
-        self.promote(now, actions);
-        if self.next.as_ref().is_some_and(|next| next.number == number) {
-            self.abandon("not all workers were ready after 120 s", actions);
-        }
-    }
-
     /// Kills who is past a deadline.
-    fn kill_late(&mut self, now: Millis, actions: &mut Vec<Action>) {
+    pub(super) fn kill_late(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        let known = [&self.live, &self.next]
+            .map(|known| known.as_ref().map_or((0, 0), |known| (known.number, known.settings.boot_timeout)));
         for (index, worker) in &mut self.workers {
+            let boot =
+                known.iter().find(|(number, _)| *number == worker.generation).map_or(0, |(_, time)| *time);
             let late = match worker.state {
                 State::Draining { deadline } => now >= deadline,
-                State::Booting => now >= worker.since + BOOT_TIMEOUT,
+                State::Booting => now >= worker.since + boot,
                 _ => false,
             };
             if let Some(pid) = worker.pid
@@ -193,12 +169,12 @@ impl Supervisor {
             {
                 if worker.state == State::Booting {
                     // Its end counts as a failed start.
-                    worker.complaint = Some("it was not ready after 60 s".to_owned());
+                    worker.complaint = Some(format!("it was not ready after {} s", boot / 1000));
                     worker.since = now;
                 } else {
                     worker.state = State::Dying { replace: false };
                     actions.push(Action::Warn(format!(
-                        "worker {index} (pid {pid}) still had requests in flight at its deadline; killed"
+                        "worker {index} (pid {pid}) has not ended at its deadline; killed"
                     )));
                 }
                 actions.push(Action::Kill(pid));

@@ -290,6 +290,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guard<IO> {
         self.timer.poll(due, cx).map(|()| expiry)
     }
 
+    /// Takes note of how a write went.
+    fn note<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let noted = self.writing.note(written, self.limits.send_timeout, cx);
+        self.state.set_blocked(self.writing.is_blocked());
+        noted
+    }
+
     /// Whether the client may be sending what nobody is going to read.
     fn must_linger(&self) -> bool {
         match self.mode {
@@ -335,7 +342,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
-        this.writing.note(written, this.limits.send_timeout, cx)
+        this.note(written, cx)
     }
 
     fn poll_write_vectored(
@@ -345,7 +352,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
-        this.writing.note(written, this.limits.send_timeout, cx)
+        this.note(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -355,7 +362,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        this.writing.note(flushed, this.limits.send_timeout, cx)
+        this.note(flushed, cx)
     }
 
     /// Shuts the write side down; after a refused or unread request it then

@@ -23,8 +23,12 @@ pub struct ConnState {
     ended_at: AtomicU64,
     /// The guard is inside a head or a body.
     mid_message: AtomicBool,
+    /// The client does not take what is written to it.
+    blocked: AtomicBool,
     /// An answer was cut whose end is the end of the connection.
     cut: AtomicBool,
+    /// The end of an answer may be that of the connection.
+    ends_answers: AtomicBool,
     violation: OnceLock<(u64, Violation)>,
     /// The request line of the refused head, or what came of it.
     refused_line: OnceLock<String>,
@@ -40,7 +44,9 @@ impl Default for ConnState {
             ended: AtomicU64::new(0),
             ended_at: AtomicU64::new(0),
             mid_message: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
             cut: AtomicBool::new(false),
+            ends_answers: AtomicBool::new(false),
             violation: OnceLock::new(),
             refused_line: OnceLock::new(),
             body_violation: OnceLock::new(),
@@ -83,6 +89,11 @@ impl ConnState {
         !self.is_in_flight() && !self.mid_message.load(Ordering::Relaxed)
     }
 
+    /// Since when it is idle and the client has all of its last answer.
+    pub fn idle_since(&self) -> Option<Instant> {
+        (self.is_idle() && !self.blocked.load(Ordering::Relaxed)).then(|| self.quiet_since())
+    }
+
     /// Waits until the connection has been idle for `time`.
     pub async fn idle_for(&self, time: Duration) {
         loop {
@@ -101,7 +112,8 @@ impl ConnState {
         self.ended.load(Ordering::Acquire) < self.passed.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_first(&self) -> bool {
+    /// Whether the client has not asked for anything yet.
+    pub fn is_first(&self) -> bool {
         self.passed.load(Ordering::Relaxed) == 0
     }
 
@@ -128,8 +140,18 @@ impl ConnState {
         let _ = self.body_violation.set((index, violation));
     }
 
+    /// Whether closing the connection now would make a part of an answer look like
+    /// the whole.
     pub(super) fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
+        // Of a request that the service has seen: what a client sent behind it, on a
+        // connection that closes, gets no answer anyway.
+        let answering = self.ended.load(Ordering::Acquire) < self.begun.load(Ordering::Relaxed);
+        let amid_answer = answering || self.blocked.load(Ordering::Relaxed);
+        self.cut.load(Ordering::Relaxed) || amid_answer && self.ends_answers.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Ordering::Relaxed);
     }
 
     pub(super) fn set_mid_message(&self, mid_message: bool) {
@@ -155,8 +177,13 @@ impl InFlight {
         self.state.refused_line.get().map_or("", String::as_str)
     }
 
-    /// Notes that the answer stops before its end and that closing the connection
-    /// would look like that end (RFC 9112, 6.3, the last case).
+    /// Notes that the client may take the end of the connection for that of its
+    /// answer (RFC 9112, 6.3, the last case).
+    pub fn ends_with_connection(&self) {
+        self.state.ends_answers.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that such an answer stops before its end.
     pub fn cut(&self) {
         self.state.cut.store(true, Ordering::Relaxed);
     }

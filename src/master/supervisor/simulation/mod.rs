@@ -1,5 +1,6 @@
 //! Years of trouble in a second.
 
+mod operation;
 mod world;
 
 use super::{Action, Event, Supervisor};
@@ -139,14 +140,16 @@ fn a_mold_that_hangs_is_replaced_and_is_sent_no_second_order() {
 
 #[test]
 fn a_mold_has_few_orders_at_once() {
-    let mut supervisor = Supervisor::new(1024, 1);
+    let mut supervisor = Supervisor::new(1024, 1, None);
     supervisor.step(Event::Reload(settings(500)), 0);
-    let (mut now, mut forked) = (0, 0);
-    let mut actions = supervisor.step(Event::MoldReady(1), now);
+    let (mut now, mut forked) = (1, 1);
+    assert_eq!(supervisor.step(Event::MoldReady(1), now).len(), 1, "a canary first, and nobody else");
+    supervisor.step(Event::Forked(1, 0, forked), now);
+    let mut actions = supervisor.step(Event::Ready(forked), now);
     while forked < 500 {
         let orders: Vec<_> = actions
             .iter()
-            .filter_map(|action| if let Action::Fork(1, slot) = action { Some(*slot) } else { None })
+            .filter_map(|action| if let Action::Fork { slot, .. } = action { Some(*slot) } else { None })
             .collect();
         assert!((1..=64).contains(&orders.len()), "{}", orders.len());
         assert!(supervisor.next_deadline().is_some_and(|due| due > now), "it would look again at once");

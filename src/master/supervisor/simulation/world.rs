@@ -1,16 +1,26 @@
 //! A seeded world of processes that crash, hang and start badly, around the real
 //! supervisor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Action, Event, Millis, Pid, Settings, Supervisor};
+use super::super::{Action, Event, Legacy, Millis, Pid, Settings, Supervisor};
+use crate::config::Surge;
 
 const SLOTS: usize = 64;
 pub(super) const GRACEFUL: Millis = 3_000;
 const SILENCE: Millis = 5_000;
 
 pub(super) fn settings(workers: usize) -> Settings {
-    Settings { workers, graceful_timeout: GRACEFUL, worker_timeout: SILENCE }
+    Settings {
+        workers,
+        most: workers,
+        surge: Surge::Percent(25),
+        graceful_timeout: GRACEFUL,
+        worker_timeout: SILENCE,
+        boot_timeout: 60_000,
+        shutdown_delay: 0,
+        lifetime: None,
+    }
 }
 
 /// xorshift64*, so that a failing seed fails again.
@@ -33,6 +43,8 @@ impl Dice {
 pub(super) struct Process {
     pub(super) slot: usize,
     pub(super) generation: u32,
+    /// Whether it tries the app first.
+    is_canary: bool,
     pub(super) ready: bool,
     told_to_end: bool,
     /// A stopped process beats no more, and hears nothing but a kill.
@@ -49,9 +61,11 @@ pub(super) struct Weather {
     pub(super) builds: bool,
     /// Whether molds can fork.
     pub(super) forks: bool,
+    /// Whether apps pass the try of a canary.
+    pub(super) apps_work: bool,
 }
 
-pub(super) const FAIR: Weather = Weather { trouble: 0, builds: true, forks: true };
+pub(super) const FAIR: Weather = Weather { trouble: 0, builds: true, forks: true, apps_work: true };
 
 pub(super) struct World {
     pub(super) supervisor: Supervisor,
@@ -66,12 +80,23 @@ pub(super) struct World {
     pub(super) exit: Option<u8>,
     pub(super) weather: Weather,
     pub(super) forks: usize,
+    pub(super) abandoned: Vec<(u32, String)>,
+    pub(super) is_listening: bool,
+    /// Whether nobody must be killed who was not told to end before.
+    pub(super) kills_are_faults: bool,
+    /// Generations whose app a canary has tried.
+    has_tried: BTreeSet<u32>,
 }
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
+        Self::with(seed, None)
+    }
+
+    /// A world in which another master may still serve.
+    pub(super) fn with(seed: u64, legacy: Option<Legacy>) -> Self {
         Self {
-            supervisor: Supervisor::new(SLOTS, seed),
+            supervisor: Supervisor::new(SLOTS, seed, legacy),
             dice: Dice(seed.wrapping_mul(2).wrapping_add(1)),
             now: 1_000,
             next_pid: 100,
@@ -82,6 +107,10 @@ impl World {
             exit: None,
             weather: FAIR,
             forks: 0,
+            abandoned: Vec::new(),
+            is_listening: true,
+            kills_are_faults: false,
+            has_tried: BTreeSet::new(),
         }
     }
 
@@ -127,15 +156,26 @@ impl World {
                 self.soon(event);
             }
             Action::StopMold(number) => drop(self.molds.remove(&number)),
-            Action::Fork(generation, slot) => self.fork(generation, slot),
+            Action::Fork { generation, slot, is_canary } => self.fork(generation, slot, is_canary),
             Action::Drain(pid) | Action::Retire(pid) | Action::Quit(pid) => {
                 let process = self.processes.get_mut(&pid).expect("only living ones are told");
                 process.told_to_end = true;
                 if !process.stopped && !self.dice.one_in(8) {
-                    self.soon(Event::Exited(pid, "exit code 0".to_owned()));
+                    self.soon(exited(pid, "exit code 0"));
                 }
             }
-            Action::Kill(pid) | Action::KillStray(pid) => self.end(pid, "SIGKILL"),
+            Action::Kill(pid) => {
+                let process = self.processes.get(&pid);
+                let is_late = process.is_none_or(|process| process.stopped || process.told_to_end);
+                assert!(is_late || !self.kills_are_faults, "{pid} may serve somebody");
+                self.end(pid, "SIGKILL");
+            }
+            Action::RetireStray(pid) => {
+                if let Some(process) = self.processes.get_mut(&pid) {
+                    process.told_to_end = true;
+                    self.soon(exited(pid, "exit code 0"));
+                }
+            }
             Action::Live(number) => {
                 let ready =
                     self.processes.values().filter(|process| process.generation == number && process.ready);
@@ -149,11 +189,13 @@ impl World {
             Action::Release(slot) => {
                 assert!(self.processes.values().all(|process| process.slot != slot), "slot {slot} is in use");
             }
-            Action::Abandoned(..) | Action::Info(_) | Action::Warn(_) => {}
+            Action::Abandoned(number, reason) => self.abandoned.push((number, reason)),
+            Action::StopListening => self.is_listening = false,
+            Action::Info(_) | Action::Warn(_) => {}
         }
     }
 
-    fn fork(&mut self, generation: u32, slot: usize) {
+    fn fork(&mut self, generation: u32, slot: usize, is_canary: bool) {
         assert!(self.molds.contains_key(&generation), "a fork from a mold that was stopped");
         self.forks += 1;
         if !self.molds[&generation] {
@@ -165,8 +207,15 @@ impl World {
         }
         let pid = self.next_pid;
         self.next_pid += 1;
-        let process =
-            Process { slot, generation, ready: false, told_to_end: false, stopped: false, born: self.now };
+        let process = Process {
+            slot,
+            generation,
+            is_canary,
+            ready: false,
+            told_to_end: false,
+            stopped: false,
+            born: self.now,
+        };
         assert!(
             self.processes.values().all(|other| other.slot != slot),
             "slot {slot} would have two processes"
@@ -174,9 +223,12 @@ impl World {
         self.processes.insert(pid, process);
         let at = self.now + self.dice.below(10);
         self.pending.push((at, Event::Forked(generation, slot, pid)));
-        if self.weather.trouble > 0 && self.dice.one_in(10) {
+        if is_canary && !self.weather.apps_work {
+            self.pending.push((at + 5, Event::BootFailed(pid, "the app traps".to_owned())));
+            self.pending.push((at + 6, exited(pid, "exit code 3")));
+        } else if self.weather.trouble > 0 && self.dice.one_in(10) {
             self.pending.push((at + 5, Event::BootFailed(pid, "no luck".to_owned())));
-            self.pending.push((at + 6, Event::Exited(pid, "exit code 3".to_owned())));
+            self.pending.push((at + 6, exited(pid, "exit code 3")));
         } else {
             self.pending.push((at + 1 + self.dice.below(30), Event::Ready(pid)));
         }
@@ -186,7 +238,11 @@ impl World {
     pub(super) fn end(&mut self, pid: Pid, how: &str) {
         self.pending.retain(|(_, event)| !matches!(event, Event::Ready(other) if *other == pid));
         if self.processes.contains_key(&pid) {
-            self.pending.push((self.now + 1, Event::Exited(pid, how.to_owned())));
+            let is_birth =
+                |(_, event): &&(Millis, Event)| matches!(event, Event::Forked(_, _, born) if *born == pid);
+            // A process is heard of before it is seen to end.
+            let born = self.pending.iter().find(is_birth).map_or(0, |(at, _)| *at);
+            self.pending.push((born.max(self.now) + 1, exited(pid, how)));
         }
     }
 
@@ -226,9 +282,14 @@ impl World {
             };
             for (_, event) in due {
                 match &event {
-                    Event::Exited(pid, _) if self.processes.remove(pid).is_none() => continue,
+                    Event::Exited { pid, .. } if self.processes.remove(pid).is_none() => continue,
                     Event::Ready(pid) => match self.processes.get_mut(pid) {
-                        Some(process) if !process.stopped => process.ready = true,
+                        Some(process) if !process.stopped => {
+                            process.ready = true;
+                            self.has_tried.extend(process.is_canary.then_some(process.generation));
+                            let tried = self.has_tried.contains(&process.generation);
+                            assert!(tried, "a worker serves what no canary has tried");
+                        }
                         _ => continue,
                     },
                     _ => {}
@@ -238,15 +299,18 @@ impl World {
                     return;
                 }
             }
-            if self.now >= next_tick {
+            let is_due = self.supervisor.next_deadline().is_some_and(|due| due <= self.now);
+            if self.now >= next_tick || is_due {
                 next_tick = self.now + 1_000;
                 let beat = |process: &Process| if process.stopped { process.born } else { self.now };
                 let beats = self.processes.values().map(|process| (process.slot, beat(process))).collect();
                 self.tell(Event::Tick(beats));
-            } else if self.supervisor.next_deadline().is_some_and(|due| due <= self.now) {
-                self.tell(Event::Due);
             }
             self.now += 10;
         }
     }
+}
+
+pub(super) fn exited(pid: Pid, how: &str) -> Event {
+    Event::Exited { pid, how: how.to_owned(), is_clean: how == "exit code 0" }
 }
