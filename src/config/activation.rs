@@ -76,8 +76,11 @@ fn named(names: &OsStr, count: u16) -> Result<Vec<&str>, String> {
     Ok(names)
 }
 
-/// A variable's value as a number in plain digits.
-fn number<T: FromStr>(variable: &str, value: &OsStr) -> Result<T, String> {
+/// The value of an environment variable as a number in plain digits.
+///
+/// # Errors
+/// Names the variable and its value.
+pub fn number<T: FromStr>(variable: &str, value: &OsStr) -> Result<T, String> {
     value
         .to_str()
         .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))

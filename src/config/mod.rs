@@ -33,6 +33,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use activation::number as number_in_variable;
 pub use addr::{BindAddr, IpNet};
 pub use control::ControlAction;
 pub use egress::{EgressRule, HostPattern};

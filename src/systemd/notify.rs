@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::number;
+use crate::config::number_in_variable as number;
 
 /// Characters of a status line. With four bytes each a datagram stays below the
 /// 4096 bytes that systemd reads of one.

@@ -27,21 +27,10 @@ impl Supervisor {
         if self.ready_in(next.number) < enough {
             return;
         }
-        let deadline = now + self.time_to_drain();
+        let time = self.time_to_drain();
         let Some(next) = self.next.take() else { return };
         if let Some(old) = self.live.take() {
-            actions.push(Action::StopMold(old.number));
-            self.forget_waiting(old.number);
-            for worker in self.workers.values_mut().filter(|worker| worker.generation == old.number) {
-                match (worker.state, worker.pid) {
-                    (State::Draining { .. } | State::Dying { .. }, _) => {}
-                    (_, None) => worker.lose(now),
-                    (_, Some(pid)) => {
-                        worker.state = State::Draining { deadline };
-                        actions.push(Action::Retire(pid));
-                    }
-                }
-            }
+            self.retire_all(old.number, time, now, actions);
         }
         self.scale.adopt(&next.settings);
         self.scaler.settle(now);
@@ -71,7 +60,7 @@ impl Supervisor {
     /// Gives up the generation that is coming up.
     pub(super) fn abandon(&mut self, reason: &str, now: Millis, actions: &mut Vec<Action>) {
         self.last_settings = self.settings();
-        self.drop_next(now, actions, Some(reason));
+        self.drop_next(reason, now, actions);
         if self.live.is_none() {
             // Those that serve already finish what they have, first.
             self.exit_code = 1;
@@ -84,15 +73,22 @@ impl Supervisor {
 
     /// Ends the generation that is coming up; those of its workers that serve
     /// already finish what they have.
-    pub(super) fn drop_next(&mut self, now: Millis, actions: &mut Vec<Action>, reason: Option<&str>) {
-        let deadline = now + self.time_to_drain();
+    pub(super) fn drop_next(&mut self, reason: &str, now: Millis, actions: &mut Vec<Action>) {
+        let time = self.time_to_drain();
         let Some(next) = self.next.take() else { return };
-        actions.push(Action::StopMold(next.number));
-        if let Some(reason) = reason {
-            actions.push(Action::Abandoned(next.number, reason.to_owned()));
-        }
-        self.forget_waiting(next.number);
-        for worker in self.workers.values_mut().filter(|worker| worker.generation == next.number) {
+        self.retire_all(next.number, time, now, actions);
+        actions.push(Action::Abandoned(next.number, reason.to_owned()));
+    }
+
+    /// Ends a generation's mold, and has its workers finish what they have within
+    /// `time`.
+    fn retire_all(&mut self, number: u32, time: Millis, now: Millis, actions: &mut Vec<Action>) {
+        let deadline = now + time;
+        actions.push(Action::StopMold(number));
+        self.workers.retain(|_, worker| {
+            worker.generation != number || !matches!(worker.state, State::Waiting { .. })
+        });
+        for worker in self.workers.values_mut().filter(|worker| worker.generation == number) {
             match (worker.state, worker.pid) {
                 (State::Draining { .. } | State::Dying { .. }, _) => {}
                 (_, None) => worker.lose(now),
@@ -103,13 +99,6 @@ impl Supervisor {
                 }
             }
         }
-    }
-
-    /// Gives up those of a generation that nobody was asked for yet.
-    fn forget_waiting(&mut self, number: u32) {
-        self.workers.retain(|_, worker| {
-            worker.generation != number || !matches!(worker.state, State::Waiting { .. })
-        });
     }
 
     /// How many workers each generation should have now.

@@ -12,7 +12,7 @@ impl Supervisor {
         }
         self.leaving = Some(now + delay);
         self.again = None;
-        self.drop_next(now, actions, Some("the server is stopping"));
+        self.drop_next("the server is stopping", now, actions);
     }
 
     /// Finishes what is there, as the last ones to do so.
