@@ -6,16 +6,24 @@ use std::sync::OnceLock;
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use super::outlet::{Outlet, Written};
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
-type AnyLayer = Box<dyn Layer<Registry> + Send + Sync>;
+type Format = Box<dyn Layer<Registry> + Send + Sync>;
+type Formatted = Layered<reload::Layer<Format, Registry>, Registry>;
 
-static CURRENT: OnceLock<reload::Handle<AnyLayer, Registry>> = OnceLock::new();
+/// What can change while it logs. The filter is a layer of its own, around the
+/// format: only then do events below its level cost a comparison and no more.
+struct Current {
+    format: reload::Handle<Format, Registry>,
+    filter: reload::Handle<Targets, Formatted>,
+}
+
+static CURRENT: OnceLock<Current> = OnceLock::new();
 
 static STDERR: OnceLock<Outlet> = OnceLock::new();
 
@@ -48,31 +56,39 @@ pub fn init(config: &LogConfig) {
         .with_default(others)
         .with_target("wasgun", level)
         .with_target("guest", level.max(Level::INFO));
-    let format = config.format;
-    let base = fmt::layer().with_writer(move || Lines { format });
-    let layer: AnyLayer = match config.format {
-        LogFormat::Json => filter.and_then(base.json().flatten_event(true)).boxed(),
+    let style = config.format;
+    let base = fmt::layer().with_writer(move || Lines { format: style });
+    let format: Format = match style {
+        LogFormat::Json => base.json().flatten_event(true).boxed(),
         LogFormat::Text => {
             let colour = io::IsTerminal::is_terminal(&io::stderr());
-            filter.and_then(base.compact().with_target(false).with_ansi(colour)).boxed()
+            base.compact().with_target(false).with_ansi(colour).boxed()
         }
     };
     match CURRENT.get() {
-        // Fails only if the subscriber is gone, and it is never dropped.
-        Some(handle) => drop(handle.reload(layer)),
+        Some(current) => current.change(format, filter),
         None => {
-            let (layer, handle) = reload::Layer::new(layer);
-            if tracing_subscriber::registry().with(layer).try_init().is_ok() {
-                drop(CURRENT.set(handle));
+            let (format, format_handle) = reload::Layer::new(format);
+            let (filter, filter_handle) = reload::Layer::new(filter);
+            if tracing_subscriber::registry().with(format).with(filter).try_init().is_ok() {
+                drop(CURRENT.set(Current { format: format_handle, filter: filter_handle }));
             }
         }
     }
 }
 
+impl Current {
+    fn change(&self, format: Format, filter: Targets) {
+        // These fail only if the subscriber is gone, and it is never dropped.
+        drop(self.format.reload(format));
+        drop(self.filter.reload(filter));
+    }
+}
+
 /// Ends logging in this process.
 pub fn silence() {
-    if let Some(handle) = CURRENT.get() {
-        drop(handle.reload(fmt::layer().with_filter(LevelFilter::OFF).boxed()));
+    if let Some(current) = CURRENT.get() {
+        drop(current.filter.reload(Targets::new().with_default(LevelFilter::OFF)));
     }
 }
 
