@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::Uid;
 
-use super::container::{self, Artifact, Needs, Seal};
+use super::container::{self, Artifact, Content, Seal};
 
 /// Age of a temporary file that nobody writes any more.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
@@ -94,14 +94,12 @@ impl Cache {
     ///
     /// # Errors
     /// Writing fails.
-    pub fn store(&self, fingerprint: &blake3::Hash, image: &[u8], needs: &Needs) -> Result<PathBuf> {
+    pub fn store(&self, fingerprint: &blake3::Hash, content: &Content) -> Result<PathBuf> {
         let name = artifact_name(fingerprint);
         let path = self.shown.join(&name);
         self.sweep();
-        replace(&within(&self.dir, &name), 0o600, |file| {
-            container::write(file, image, needs, self.seal(&name))
-        })
-        .with_context(|| {
+        replace(&within(&self.dir, &name), 0o600, |file| container::write(file, content, self.seal(&name)))
+            .with_context(|| {
             format!("cannot keep what was compiled as {}; --cache-dir names another place", path.display())
         })?;
         Ok(path)
@@ -219,9 +217,13 @@ pub(super) fn replace(
 mod tests {
     use super::*;
 
-    fn needs() -> Needs {
-        Needs { generation: 3, memories: 1, initial_memory: 0, tables: 1, initial_table: 0 }
-    }
+    use super::super::Needs;
+
+    const CODE: Content = Content {
+        image: b"code",
+        memory: b"",
+        needs: &Needs { generation: 3, memories: 1, initial_memory: 0, tables: 1, initial_table: 0 },
+    };
 
     fn private() -> tempfile::TempDir {
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
@@ -235,8 +237,8 @@ mod tests {
         let cache = Cache::open(Some(dir.path())).unwrap();
         let name = blake3::hash(b"component");
         assert!(cache.find(&name).is_none());
-        let path = cache.store(&name, b"code", &needs()).unwrap();
-        assert_eq!(cache.find(&name).unwrap().needs, needs());
+        let path = cache.store(&name, &CODE).unwrap();
+        assert_eq!(cache.find(&name).unwrap().needs, *CODE.needs);
         assert!(Cache::open(Some(dir.path())).unwrap().find(&name).is_some(), "the key is kept");
 
         let mut bytes = fs::read(&path).unwrap();
@@ -249,7 +251,7 @@ mod tests {
     fn a_file_from_another_directory_is_foreign() {
         let (one, other) = (private(), private());
         let name = blake3::hash(b"component");
-        let path = Cache::open(Some(one.path())).unwrap().store(&name, b"code", &needs()).unwrap();
+        let path = Cache::open(Some(one.path())).unwrap().store(&name, &CODE).unwrap();
         let cache = Cache::open(Some(other.path())).unwrap();
         fs::copy(&path, other.path().join(path.file_name().unwrap())).unwrap();
         assert!(cache.find(&name).is_none());

@@ -5,8 +5,11 @@
 //! expects an ELF header at its start:
 //!
 //! ```text
-//! image | needs, JSON | length of needs, u64 LE | MAC, 32 bytes | "wasgun01"
+//! image | memory | trailer, JSON | length of trailer, u64 LE | MAC, 32 bytes | "wasgun03"
 //! ```
+//!
+//! The memory is what a linear memory holds at first, and begins at a page, since it is
+//! mapped too.
 //!
 //! The MAC is of all that comes before it, and of the name in the cache, so that
 //! an artifact under another one's name is found out.
@@ -19,7 +22,10 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
-const MAGIC: &[u8; 8] = b"wasgun01";
+use crate::sys::memory::GRAIN;
+
+/// The name of the format; another one is made for whatever changes what is stored.
+pub const FORMAT: &[u8; 8] = b"wasgun03";
 const TRAILER: u64 = 8 + 32 + 8;
 
 /// What the engine must provide for the image; known before it is loaded,
@@ -38,6 +44,33 @@ pub struct Needs {
     pub initial_table: u64,
 }
 
+/// What there is to store.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    /// What the runtime loads.
+    pub image: &'a [u8],
+    /// What the memory of an instance holds at first, if the image does not say it.
+    pub memory: &'a [u8],
+    /// What it takes to load it.
+    pub needs: &'a Needs,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Trailer {
+    #[serde(flatten)]
+    needs: Needs,
+    memory: Span,
+}
+
+/// Bytes of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Where they begin, a multiple of [`GRAIN`].
+    pub offset: u64,
+    /// How many they are.
+    pub length: u64,
+}
+
 /// A verified artifact, open.
 #[derive(Debug)]
 pub struct Artifact {
@@ -47,6 +80,8 @@ pub struct Artifact {
     pub mac: blake3::Hash,
     /// What it takes to load it.
     pub needs: Needs,
+    /// Where in the file the first content of the memory is, if it is there.
+    pub memory: Option<Span>,
 }
 
 /// Whose MAC it is: a key, and the name in the cache that has that key.
@@ -64,17 +99,26 @@ pub(super) const PUBLIC: Seal<'static> = Seal { key: b"wasgun: integrity, not au
 ///
 /// # Errors
 /// Writing fails.
-pub(super) fn write(mut out: impl Write, image: &[u8], needs: &Needs, seal: Seal) -> io::Result<()> {
-    let needs = serde_json::to_vec(needs)?;
-    let length = (needs.len() as u64).to_le_bytes();
+pub(super) fn write(mut out: impl Write, content: &Content, seal: Seal) -> io::Result<()> {
+    // Up to a page, and to the end of one, since it is mapped by pages.
+    let padding = |length: usize| match content.memory {
+        [] => 0,
+        _ => length.next_multiple_of(GRAIN) - length,
+    };
+    let before = vec![0; padding(content.image.len())];
+    let behind = vec![0; padding(content.memory.len())];
+    let offset = (content.image.len() + before.len()) as u64;
+    let memory = Span { offset, length: content.memory.len() as u64 };
+    let trailer = serde_json::to_vec(&Trailer { needs: content.needs.clone(), memory })?;
+    let length = (trailer.len() as u64).to_le_bytes();
     let mut mac = blake3::Hasher::new_keyed(seal.key);
-    for part in [image, &needs, &length] {
+    for part in [content.image, &before, content.memory, &behind, &trailer, &length] {
         mac.update(part);
         out.write_all(part)?;
     }
     mac.update(seal.name.as_bytes());
     out.write_all(mac.finalize().as_bytes())?;
-    out.write_all(MAGIC)
+    out.write_all(FORMAT)
 }
 
 impl Artifact {
@@ -90,7 +134,7 @@ impl Artifact {
         let mut trailer = [0; TRAILER as usize];
         file.seek(SeekFrom::Start(length - TRAILER))?;
         file.read_exact(&mut trailer)?;
-        if &trailer[40..] != MAGIC {
+        if &trailer[40..] != FORMAT {
             bail!("it was not made by `wasgun compile` of this version");
         }
         file.rewind()?;
@@ -101,14 +145,14 @@ impl Artifact {
         if mac != blake3::Hash::from_bytes(trailer[8..40].try_into()?) {
             bail!("it is damaged, or made by somebody else");
         }
-        let needs_length = u64::from_le_bytes(trailer[..8].try_into()?);
-        let start = (length - TRAILER).checked_sub(needs_length).context("its trailer is damaged")?;
+        let trailer_length = u64::from_le_bytes(trailer[..8].try_into()?);
+        let start = (length - TRAILER).checked_sub(trailer_length).context("its trailer is damaged")?;
         file.seek(SeekFrom::Start(start))?;
-        let mut needs = Vec::new();
-        (&mut file).take(needs_length).read_to_end(&mut needs)?;
-        let needs = serde_json::from_slice(&needs).context("its trailer is damaged")?;
+        let mut trailer = Vec::new();
+        (&mut file).take(trailer_length).read_to_end(&mut trailer)?;
+        let Trailer { needs, memory } = serde_json::from_slice(&trailer).context("its trailer is damaged")?;
         file.rewind()?;
-        Ok(Self { file, mac, needs })
+        Ok(Self { file, mac, needs, memory: Some(memory).filter(|memory| memory.length > 0) })
     }
 
     /// Opens a copy of a file that `wasgun compile` wrote: whoever deploys the
@@ -130,8 +174,8 @@ impl Artifact {
     ///
     /// # Errors
     /// Writing fails.
-    pub fn export(path: &std::path::Path, image: &[u8], needs: &Needs) -> Result<()> {
-        super::cache::replace(path, 0o666, |file| write(file, image, needs, PUBLIC))
+    pub fn export(path: &std::path::Path, content: &Content) -> Result<()> {
+        super::cache::replace(path, 0o666, |file| write(file, content, PUBLIC))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 }
@@ -165,8 +209,9 @@ mod tests {
     #[test]
     fn every_changed_byte_is_noticed() {
         let mut good = Vec::new();
-        write(&mut good, b"the image", &needs(), PUBLIC).unwrap();
-        assert_eq!(Artifact::verify(file(&good), PUBLIC).unwrap().needs, needs());
+        let needs = needs();
+        write(&mut good, &Content { image: b"the image", memory: b"", needs: &needs }, PUBLIC).unwrap();
+        assert_eq!(Artifact::verify(file(&good), PUBLIC).unwrap().needs, needs);
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
@@ -176,5 +221,16 @@ mod tests {
         for other in [Seal { key: &[7; 32], ..PUBLIC }, Seal { name: "other", ..PUBLIC }] {
             assert!(Artifact::verify(file(&good), other).is_err(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn the_memory_begins_at_a_page_and_is_followed_by_zeros_to_the_end_of_one() {
+        let (mut bytes, needs) = (Vec::new(), needs());
+        let memory = [7; GRAIN + 1];
+        write(&mut bytes, &Content { image: b"the image", memory: &memory, needs: &needs }, PUBLIC).unwrap();
+        let span = Artifact::verify(file(&bytes), PUBLIC).unwrap().memory.unwrap();
+        assert_eq!(span, Span { offset: GRAIN as u64, length: memory.len() as u64 });
+        assert_eq!(bytes[GRAIN..][..memory.len()], memory);
+        assert!(bytes[GRAIN + memory.len()..3 * GRAIN].iter().all(|byte| *byte == 0));
     }
 }

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use wasmtime::component::Component;
 
 use super::inspect::{Wasi, inspect, to_binary};
-use super::{engine, source};
-use crate::artifact::{Artifact, Cache, Needs};
+use super::{engine, snapshot, source};
+use crate::artifact::{Artifact, Cache, Content, Needs};
 use crate::config::AppConfig;
 
 /// Bytes of the pages that memory sizes are counted in.
@@ -20,11 +20,11 @@ pub fn compile_to_cache(app: &AppConfig, cache: &Cache) -> Result<()> {
     let bytes = source::read(&app.source)?;
     let context = || format!("cannot serve {}", source::shown(&app.source));
     let (wasi, binary) = examine(&bytes).with_context(context)?;
-    let name = engine::fingerprint(&bytes)?;
+    let name = engine::fingerprint(&bytes[..])?;
     let _lock = cache.lock(&name)?;
     if cache.find(&name).is_none() {
-        let (image, needs) = compile(&engine::compiling(wasi)?, wasi, &binary).with_context(context)?;
-        cache.store(&name, &image, &needs)?;
+        let compiled = compile(&engine::compiling(wasi)?, wasi, &binary).with_context(context)?;
+        cache.store(&name, &compiled.content())?;
     }
     Ok(())
 }
@@ -37,8 +37,8 @@ pub fn compile_to_file(app: &std::path::Path, out: &std::path::Path) -> Result<(
     let bytes = std::fs::read(app).with_context(|| format!("cannot read {}", app.display()))?;
     let context = || format!("cannot compile {}", app.display());
     let (wasi, binary) = examine(&bytes).with_context(context)?;
-    let (image, needs) = compile(&engine::compiling(wasi)?, wasi, &binary).with_context(context)?;
-    Artifact::export(out, &image, &needs)
+    let compiled = compile(&engine::compiling(wasi)?, wasi, &binary).with_context(context)?;
+    Artifact::export(out, &compiled.content())
 }
 
 fn examine(bytes: &[u8]) -> Result<(Wasi, std::borrow::Cow<'_, [u8]>)> {
@@ -46,7 +46,21 @@ fn examine(bytes: &[u8]) -> Result<(Wasi, std::borrow::Cow<'_, [u8]>)> {
     Ok((inspect(&binary)?, binary))
 }
 
-fn compile(engine: &wasmtime::Engine, wasi: Wasi, binary: &[u8]) -> Result<(Vec<u8>, Needs)> {
+struct Compiled {
+    image: Vec<u8>,
+    memory: Vec<u8>,
+    needs: Needs,
+}
+
+impl Compiled {
+    fn content(&self) -> Content<'_> {
+        Content { image: &self.image, memory: &self.memory, needs: &self.needs }
+    }
+}
+
+fn compile(engine: &wasmtime::Engine, wasi: Wasi, binary: &[u8]) -> Result<Compiled> {
+    let snapshot = snapshot::take(binary);
+    let binary = snapshot.as_ref().map_or(binary, |snapshot| &snapshot.component);
     let component = Component::from_binary(engine, binary)?;
     let required = component
         .resources_required()
@@ -61,5 +75,6 @@ fn compile(engine: &wasmtime::Engine, wasi: Wasi, binary: &[u8]) -> Result<(Vec<
         tables: required.num_tables,
         initial_table: required.max_initial_table_size.unwrap_or(0),
     };
-    Ok((component.serialize()?, needs))
+    let memory = snapshot.map(|snapshot| snapshot.memory).unwrap_or_default();
+    Ok(Compiled { image: component.serialize()?, memory, needs })
 }

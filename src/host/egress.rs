@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::guest_output::CurrentRequest;
+use super::guest_output::Printer;
 use crate::config::EgressRule;
 
 /// How long a connection may take where the guest sets no limit.
@@ -41,8 +41,8 @@ type PooledClient = Client<HttpsConnector<Connector>, WasiBody>;
 /// The hooks of one instance.
 pub(super) struct GuestEgress {
     pub egress: Arc<Egress>,
-    /// For the log.
-    pub request: CurrentRequest,
+    /// Which knows the request, for the log.
+    pub printer: Arc<Printer>,
 }
 
 impl Egress {
@@ -86,7 +86,7 @@ impl WasiHttpHooks for GuestEgress {
         _request_result: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = SendResult> + Send> {
         let egress = self.egress.clone();
-        let cause = self.request.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cause = self.printer.request();
         Box::new(async move {
             let response = send(&egress, request, options.unwrap_or_default(), &cause).await?;
             Ok((response, Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>))

@@ -2,25 +2,37 @@
 //! that compiles and the one that loads, or the code would not fit.
 
 use std::hash::{Hash, Hasher};
+use std::io::Read;
+use std::sync::Arc;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::inspect::Wasi;
-use crate::artifact::Needs;
+use super::memories::{Creator, Memories};
+use crate::artifact::{FORMAT, Needs};
 use crate::config::{AppConfig, PoolConfig};
+use crate::sys::memory::Region;
 
 /// Table elements every instance may have: Python, C# and Java guests start
 /// with more than the runtime's default of 20,000.
 const TABLE_ELEMENTS: u64 = 100_000;
 
-/// Dirty bytes of a memory that are reset by copying rather than by giving the
+/// Dirty bytes of a memory of the runtime's pool that are reset by copying rather than by giving the
 /// pages back, where the kernel can say which pages are dirty.
 const KEEP_RESIDENT: usize = 4 << 20;
+
+/// Address space of a memory, in bytes, and the part behind it that is never mapped: with
+/// these the code needs no check of each access (the runtime's defaults).
+const RESERVATION: u64 = 4 << 30;
+const GUARD: u64 = 32 << 20;
 
 /// Settings that decide what machine code looks like.
 fn base(wasi: Wasi) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
+    config.memory_reservation(RESERVATION).memory_guard_size(GUARD);
+    // Said, since what is not the size of an app's memory must not be taken for one.
+    config.gc_heap_initial_size(0);
     // A 0.2 component needs none of the bookkeeping for concurrent tasks, which
     // costs about 20 µs a fresh instance.
     config.concurrency_support(wasi == Wasi::V03);
@@ -38,13 +50,33 @@ pub fn compiling(wasi: Wasi) -> wasmtime::Result<Engine> {
     Engine::new(&base(wasi))
 }
 
-/// An engine that runs what [`compiling`] made, with room for all the instances
-/// of a worker.
+/// An engine that runs what [`compiling`] made, with memories of ours for a component
+/// that has a snapshot, and for others with room for all the instances of a worker.
 ///
 /// # Errors
 /// The runtime does not support this machine.
-pub fn running(needs: &Needs, wasi: Wasi, pool: &PoolConfig, app: &AppConfig) -> wasmtime::Result<Engine> {
+pub fn running(
+    needs: &Needs,
+    wasi: Wasi,
+    pool: &PoolConfig,
+    app: &AppConfig,
+    memories: Option<&Arc<Memories>>,
+) -> wasmtime::Result<Engine> {
     let mut config = base(wasi);
+    if let Some(memories) = memories {
+        let room = (RESERVATION + GUARD) as usize;
+        if Region::new(room.saturating_mul(pool.max_concurrency), 0, None).is_err() {
+            // A small address space or RLIMIT_AS.
+            tracing::warn!(
+                "no address space for the memories of {} instances; requests that find none are refused: \
+                 lower --max-concurrency or raise the limit on address space (ulimit -v)",
+                pool.max_concurrency
+            );
+        }
+        let creator = Arc::new(Creator(memories.clone()));
+        config.with_host_memory(creator.clone()).with_host_stack(creator);
+        return Engine::new(&config);
+    }
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(needs, wasi, pool, app)));
     Engine::new(&config).or_else(|error| {
         // A small address space or RLIMIT_AS; slower, but the same code runs.
@@ -90,17 +122,18 @@ fn pooling(needs: &Needs, wasi: Wasi, pool: &PoolConfig, app: &AppConfig) -> Poo
 }
 
 /// Whether a page of this process can be swapped out; yes, if in doubt.
-fn swap_exists() -> bool {
+pub fn swap_exists() -> bool {
     std::fs::read_to_string("/proc/swaps").map_or(true, |table| table.lines().count() > 1)
 }
 
 /// What `component` compiles to: a name that changes with the component, this
 /// program, the runtime, its settings and the features of this CPU. It takes no
-/// look into the component, which only the compiler does.
+/// look into the component, which only the compiler does, and keeps nothing of it in
+/// memory, since workers inherit what their mold has there.
 ///
 /// # Errors
-/// The runtime does not support this machine.
-pub fn fingerprint(component: &[u8]) -> wasmtime::Result<blake3::Hash> {
+/// The runtime does not support this machine, or the component cannot be read.
+pub fn fingerprint(component: impl Read) -> anyhow::Result<blake3::Hash> {
     struct Feed(blake3::Hasher);
     impl Hasher for Feed {
         fn write(&mut self, bytes: &[u8]) {
@@ -115,7 +148,7 @@ pub fn fingerprint(component: &[u8]) -> wasmtime::Result<blake3::Hash> {
         compiling(wasi)?.precompile_compatibility_hash().hash(&mut feed);
     }
     // What is stored beside the code may change between versions of ours.
-    feed.0.update(env!("CARGO_PKG_VERSION").as_bytes());
-    feed.0.update(component);
+    feed.0.update(env!("CARGO_PKG_VERSION").as_bytes()).update(FORMAT);
+    feed.0.update_reader(component)?;
     Ok(feed.0.finalize())
 }

@@ -1,6 +1,6 @@
 //! The state behind one instance: its world, its budget, its name in the log.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
@@ -9,8 +9,9 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::egress::{Egress, GuestEgress};
 use super::failure::Failure;
-use super::guest_output::{CurrentRequest, GuestOutput};
+use super::guest_output::Printer;
 use super::load::LoadedApp;
+use super::ticker::SLICE;
 
 /// Most resources (bodies, fields, streams, files) an instance may hold.
 const MAX_RESOURCES: usize = 10_000;
@@ -22,8 +23,7 @@ pub(super) struct Guest {
     http: WasiHttpCtx,
     egress: GuestEgress,
     budget: Budget,
-    output: [GuestOutput; 2],
-    request: CurrentRequest,
+    printer: Arc<Printer>,
 }
 
 /// Memory that an instance has, and may have, summed over its memories and
@@ -38,16 +38,14 @@ struct Budget {
 impl LoadedApp {
     /// A store for one instance.
     pub(super) fn store(&self, egress: &Arc<Egress>) -> Store<Guest> {
-        let name: Arc<str> = self.config.name.as_str().into();
-        let request: CurrentRequest = Arc::new(Mutex::new("".into()));
-        let output =
-            ["stdout", "stderr"].map(|stream| GuestOutput::new(name.clone(), stream, request.clone()));
+        let printer = Printer::new(self.name.clone());
+        let [stdout, stderr] = printer.streams();
         let mut wasi = WasiCtxBuilder::new()
             .envs(&self.config.env)
             .arg(&self.config.name)
             .args(&self.config.args)
-            .stdout(output[0].clone())
-            .stderr(output[1].clone())
+            .stdout(stdout)
+            .stderr(stderr)
             .build();
         *wasi.filesystem() = self.files.clone();
         let mut table = ResourceTable::new();
@@ -56,24 +54,23 @@ impl LoadedApp {
             table,
             wasi,
             http: WasiHttpCtx::new(),
-            egress: GuestEgress { egress: egress.clone(), request: request.clone() },
+            egress: GuestEgress { egress: egress.clone(), printer: printer.clone() },
             budget: Budget {
                 used: 0,
                 exceeded: false,
                 limit: usize::try_from(self.config.memory_limit).unwrap_or(usize::MAX),
             },
-            output,
-            request,
+            printer,
         };
         let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.budget);
-        store.set_epoch_deadline(1);
-        // A guest that computes is interrupted at each tick and resumed: it
+        store.set_epoch_deadline(SLICE);
+        // A guest that computes is interrupted at times and resumed: it
         // shares its worker, and time limits are seen to by timers. By way of the
         // runtime, which looks at sockets and timers before it goes on; the
-        // engine's own way to yield would have it do so every 61 slices.
+        // engine's own way to yield would have it do so every 61 times.
         store.epoch_deadline_callback(|_| {
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+            Ok(UpdateDeadline::YieldCustom(SLICE, Box::pin(tokio::task::yield_now())))
         });
         store
     }
@@ -91,8 +88,7 @@ impl Guest {
 
     /// Notes which request the instance works on, for its output.
     pub fn begin(&self, id: &Arc<str>) {
-        self.output.iter().for_each(GuestOutput::flush_line);
-        *self.request.lock().unwrap_or_else(PoisonError::into_inner) = id.clone();
+        self.printer.begin(id);
     }
 }
 

@@ -13,80 +13,98 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 /// Longest line; a longer one is broken, so that no guest fills the host's memory.
 const LONGEST_LINE: usize = 8 * 1024;
 
-/// Which request an instance works on: the last one it took.
-pub(super) type CurrentRequest = Arc<Mutex<Arc<str>>>;
+/// The streams that an instance can print to.
+const STREAMS: [&str; 2] = ["stdout", "stderr"];
 
-/// One of the two streams of one instance.
+/// What an instance prints, and for which request.
+pub(super) struct Printer {
+    app: Arc<str>,
+    /// The last one it took; none while it starts.
+    request: Mutex<Option<Arc<str>>>,
+    /// The begin of a line, of each stream.
+    pending: [Mutex<Vec<u8>>; STREAMS.len()],
+}
+
+/// One stream of one instance.
 #[derive(Clone)]
 pub(super) struct GuestOutput {
-    lines: Arc<Mutex<Lines>>,
+    printer: Arc<Printer>,
+    stream: usize,
 }
 
-struct Lines {
-    app: Arc<str>,
-    stream: &'static str,
-    request: CurrentRequest,
-    pending: Vec<u8>,
-}
-
-impl GuestOutput {
-    pub fn new(app: Arc<str>, stream: &'static str, request: CurrentRequest) -> Self {
-        Self { lines: Arc::new(Mutex::new(Lines { app, stream, request, pending: Vec::new() })) }
+impl Printer {
+    pub fn new(app: Arc<str>) -> Arc<Self> {
+        Arc::new(Self { app, request: Mutex::default(), pending: Default::default() })
     }
 
-    /// Ends the line that an earlier request left open.
-    pub fn flush_line(&self) {
-        let mut lines = self.lock();
-        if !lines.pending.is_empty() {
-            lines.emit();
+    /// Standard output, and standard error.
+    pub fn streams(self: &Arc<Self>) -> [GuestOutput; STREAMS.len()] {
+        [0, 1].map(|stream| GuestOutput { printer: self.clone(), stream })
+    }
+
+    /// Notes that the instance takes another request, and ends the lines that an
+    /// earlier one left open.
+    pub fn begin(&self, request: &Arc<str>) {
+        self.flush_lines();
+        *lock(&self.request) = Some(request.clone());
+    }
+
+    /// The last request that the instance took; empty while it starts.
+    pub fn request(&self) -> Arc<str> {
+        lock(&self.request).clone().unwrap_or_default()
+    }
+
+    fn flush_lines(&self) {
+        for stream in 0..STREAMS.len() {
+            let mut pending = lock(&self.pending[stream]);
+            if !pending.is_empty() {
+                self.emit(stream, &mut pending);
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lines {
-    fn append(&mut self, mut bytes: &[u8]) {
+    fn append(&self, stream: usize, mut bytes: &[u8]) {
+        let mut pending = lock(&self.pending[stream]);
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
-            self.extend(line);
-            self.emit();
+            self.extend(stream, &mut pending, line);
+            self.emit(stream, &mut pending);
             bytes = rest;
         }
-        self.extend(bytes);
+        self.extend(stream, &mut pending, bytes);
     }
 
-    fn extend(&mut self, bytes: &[u8]) {
+    fn extend(&self, stream: usize, pending: &mut Vec<u8>, bytes: &[u8]) {
         for piece in bytes.chunks(LONGEST_LINE) {
-            if self.pending.len() + piece.len() > LONGEST_LINE {
-                self.emit();
+            if pending.len() + piece.len() > LONGEST_LINE {
+                self.emit(stream, pending);
             }
-            self.pending.extend_from_slice(piece);
+            pending.extend_from_slice(piece);
         }
     }
 
-    fn emit(&mut self) {
-        let line = String::from_utf8_lossy(&self.pending);
+    fn emit(&self, stream: usize, pending: &mut Vec<u8>) {
+        let line = String::from_utf8_lossy(pending);
         // Control characters could forge lines or drive the reader's terminal.
         let line: String = line
             .trim_end_matches('\r')
             .chars()
             .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
             .collect();
-        let request = self.request.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        tracing::info!(target: "guest", app = &*self.app, request = &*request, stream = self.stream, "{line}");
-        self.pending.clear();
+        let (request, stream) = (self.request(), STREAMS[stream]);
+        tracing::info!(target: "guest", app = &*self.app, request = &*request, stream, "{line}");
+        pending.clear();
     }
 }
 
-impl Drop for Lines {
+impl Drop for Printer {
     fn drop(&mut self) {
-        if !self.pending.is_empty() {
-            self.emit();
-        }
+        self.flush_lines();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl IsTerminal for GuestOutput {
@@ -107,7 +125,7 @@ impl StdoutStream for GuestOutput {
 
 impl AsyncWrite for GuestOutput {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.lock().append(bytes);
+        self.printer.append(self.stream, bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -122,7 +140,7 @@ impl AsyncWrite for GuestOutput {
 
 impl OutputStream for GuestOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.lock().append(&bytes);
+        self.printer.append(self.stream, &bytes);
         Ok(())
     }
 

@@ -14,17 +14,23 @@ use wasmtime_wasi_http::{p2, p3};
 
 use super::guest::Guest;
 use super::inspect::Wasi;
+use super::memories::Memories;
 use super::{engine, source};
 use crate::artifact::{Artifact, Cache, Fingerprint};
 use crate::config::{AppConfig, AppSource, ByteSize, Config, DirAccess, PoolConfig};
+use crate::sys::memory::Image;
 
 /// A component ready to be instantiated in any process forked from this one.
 pub struct LoadedApp {
     pub(super) config: Arc<AppConfig>,
+    /// The app's, for its log.
+    pub(super) name: Arc<str>,
     pub(super) engine: Engine,
     pub(super) pre: Pre,
     /// The preopened directories, opened once: a request's context clones them.
     pub(super) files: WasiFilesystemCtx,
+    /// Where its instances have their memory from, if that is not the engine.
+    pub(super) memories: Option<Arc<Memories>>,
     fingerprint: Fingerprint,
 }
 
@@ -57,7 +63,8 @@ impl LoadedApp {
                 let cache = Cache::open(config.cache_dir.as_deref())?;
                 let name = match pinned {
                     Some(name) => name.parse()?,
-                    None => engine::fingerprint(&source::read(source)?)?,
+                    None => engine::fingerprint(source::open(source)?)
+                        .with_context(|| format!("cannot read {}", source::shown(source)))?,
                 };
                 match (cache.find(&name), pinned) {
                     (Some(artifact), _) => (artifact, name.to_string()),
@@ -97,7 +104,18 @@ impl LoadedApp {
                 ByteSize(app.memory_limit)
             );
         }
-        let engine = engine::running(needs, wasi, pool, app)?;
+        let initial = usize::try_from(needs.initial_memory)?;
+        let memories = match &artifact.memory {
+            Some(memory) => {
+                if needs.memories != 1 || initial == 0 || memory.length > needs.initial_memory {
+                    bail!("its memory is not what it was compiled with");
+                }
+                let image = Image::new(&artifact.file, memory.offset, usize::try_from(memory.length)?);
+                Some(Arc::new(Memories::new(image.context("cannot map its memory")?, initial)))
+            }
+            None => None,
+        };
+        let engine = engine::running(needs, wasi, pool, app, memories.as_ref())?;
         // By descriptor, so that what is mapped is what was verified.
         let path = format!("/proc/self/fd/{}", artifact.file.as_raw_fd());
         // SAFETY: the file is the unchanged output of `Component::serialize`:
@@ -110,7 +128,8 @@ impl LoadedApp {
             Wasi::V02 => Pre::V02(p2::bindings::ProxyPre::new(pre)?),
             Wasi::V03 => Pre::V03(p3::bindings::ServicePre::new(pre)?),
         };
-        Ok(Self { config: Arc::new(app.clone()), engine, pre, files: open_dirs(app)?, fingerprint })
+        let (config, name) = (Arc::new(app.clone()), app.name.as_str().into());
+        Ok(Self { config, name, engine, pre, files: open_dirs(app)?, memories, fingerprint })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod app;
 mod compile;
+mod eager;
 mod egress;
 mod engine;
 mod failure;
@@ -10,8 +11,10 @@ mod guest;
 mod guest_output;
 mod inspect;
 mod load;
+mod memories;
 mod outgoing;
 mod seat;
+mod snapshot;
 mod source;
 mod ticker;
 mod v02;
@@ -32,6 +35,11 @@ pub use wasmtime_wasi_http::{Error as BodyError, WasiBody as RequestBody};
 /// # Errors
 /// The thread cannot be made.
 pub fn start(apps: Vec<LoadedApp>, response_buffer: usize) -> std::io::Result<Vec<Arc<App>>> {
+    // Only without swap: a page that was swapped out would have to be read back only
+    // to be overwritten.
+    if !engine::swap_exists() {
+        apps.iter().filter_map(|app| app.memories.as_ref()).for_each(|memories| memories.keep_pages());
+    }
     let engines = apps.iter().map(|app| app.engine.clone()).collect();
     let ticker = Arc::new(ticker::Ticker::start(engines)?);
     Ok(apps.into_iter().map(|app| Arc::new(App::new(app, ticker.clone(), response_buffer))).collect())

@@ -27,6 +27,8 @@ pub(super) struct Answer {
     body: Option<ResponseBody>,
     shared: Arc<Mutex<Shared>>,
     limit: usize,
+    /// Bytes that are out of `Content-Length`, if there is one.
+    missing: Option<u64>,
     /// The client gets no body, whatever the guest makes of it (RFC 9110, 6.4.1).
     head_alone: bool,
 }
@@ -79,7 +81,7 @@ pub(super) fn answer(
     let shared = Arc::new(Mutex::new(Shared::default()));
     let body = ResponseBody { shared: shared.clone(), missing: None, head_alone: false, task: None };
     let head_alone = method == http::Method::HEAD;
-    (Answer { head: Some(head), body: Some(body), shared, limit, head_alone }, receiver)
+    (Answer { head: Some(head), body: Some(body), shared, limit, missing: None, head_alone }, receiver)
 }
 
 impl Answer {
@@ -89,7 +91,8 @@ impl Answer {
         if let (Some(head), Some(mut body)) = (self.head.take(), self.body.take()) {
             body.head_alone = self.head_alone;
             let length = parts.headers.get(http::header::CONTENT_LENGTH);
-            body.missing = length.and_then(|length| length.to_str().ok()?.parse().ok());
+            self.missing = length.and_then(|length| length.to_str().ok()?.parse().ok());
+            body.missing = self.missing;
             drop(head.send(Ok(http::Response::from_parts(parts, body))));
         }
     }
@@ -108,13 +111,16 @@ impl Answer {
         }
         let mut shared = lock(&self.shared);
         let open = shared.end.is_none();
-        if open {
-            // What is wrong with a body that nobody gets is no failure.
-            let harmless = self.head_alone && matches!(failure, Failure::Incomplete);
-            shared.end = Some(if harmless { Ok(()) } else { Err(failure) });
-            shared.wake_reader();
+        if !open {
+            return false;
         }
-        open
+        // All that was announced is there, whoever failed to say that it is the end.
+        let whole = self.missing == Some(0);
+        // What is wrong with a body that nobody gets is no failure.
+        let harmless = self.head_alone && matches!(failure, Failure::Incomplete);
+        shared.end = Some(if whole || harmless { Ok(()) } else { Err(failure) });
+        shared.wake_reader();
+        !whole
     }
 
     /// Ready when nobody waits for the answer, or for the rest of it, any more.
@@ -174,6 +180,9 @@ impl Answer {
     {
         Poll::Ready(match ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                // None again if it is too long.
+                self.missing = self.missing.and_then(|missing| missing.checked_sub(length));
                 self.push(frame);
                 None
             }

@@ -1,6 +1,7 @@
 //! Where a component's bytes come from.
 
-use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
 
 use anyhow::{Context, Result};
 
@@ -9,17 +10,28 @@ use crate::config::AppSource;
 /// The component of `--demo`.
 const DEMO: &str = include_str!("../../guests/hello.wat");
 
+/// Opens a component.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn open(source: &AppSource) -> Result<Box<dyn Read>> {
+    match source {
+        AppSource::Demo => Ok(Box::new(DEMO.as_bytes())),
+        AppSource::File(path) | AppSource::Precompiled(path) => {
+            let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(Box::new(file))
+        }
+    }
+}
+
 /// Reads a component.
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn read(source: &AppSource) -> Result<Cow<'static, [u8]>> {
-    match source {
-        AppSource::Demo => Ok(Cow::Borrowed(DEMO.as_bytes())),
-        AppSource::File(path) | AppSource::Precompiled(path) => {
-            std::fs::read(path).map(Cow::Owned).with_context(|| format!("cannot read {}", path.display()))
-        }
-    }
+pub fn read(source: &AppSource) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(source)?.read_to_end(&mut bytes).with_context(|| format!("cannot read {}", shown(source)))?;
+    Ok(bytes)
 }
 
 /// How messages call it.

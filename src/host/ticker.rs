@@ -7,12 +7,19 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// A guest that computes yields to the others of its worker this often.
-const SLICE: Duration = Duration::from_millis(10);
+use crate::sys::clock::ThreadClock;
 
-/// Slices without a guest before the thread parks: waking it costs more than a
+/// The epochs advance when the worker has computed for so long, or, if it goes without
+/// a processor at times, a little later.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A guest that computes yields to the others of its worker after so many ticks.
+/// With one, every guest that happens to run when the clock ticks would.
+pub(super) const SLICE: u64 = 2;
+
+/// Ticks without a guest before the thread parks: waking it costs more than a
 /// few idle ticks, and under load it should not park between two requests.
-const IDLE_SLICES: u32 = 20;
+const IDLE_TICKS: u32 = 40;
 
 /// Advances the epochs of a worker's engines while guests run.
 pub(super) struct Ticker {
@@ -29,17 +36,19 @@ struct Shared {
 pub(super) struct Running(Arc<Shared>);
 
 impl Ticker {
-    /// Starts the thread; after the last fork, since threads do not survive one.
+    /// Starts the thread, which watches the one that calls this; after the last fork,
+    /// since threads do not survive one.
     ///
     /// # Errors
     /// No thread can be made.
     pub fn start(engines: Vec<Engine>) -> std::io::Result<Self> {
+        let clock = ThreadClock::of_this_thread()?;
         let shared = Arc::new(Shared { running: AtomicUsize::new(0), parked: AtomicBool::new(false) });
         let ticking = shared.clone();
         let handle = thread::Builder::new()
             .name("epoch".to_owned())
             .stack_size(64 * 1024)
-            .spawn(move || tick(&ticking, &engines))?;
+            .spawn(move || tick(&ticking, &engines, clock))?;
         Ok(Self { shared, thread: handle.thread().clone() })
     }
 
@@ -61,19 +70,26 @@ impl Drop for Running {
     }
 }
 
-fn tick(shared: &Shared, engines: &[Engine]) {
-    let mut idle = IDLE_SLICES;
+fn tick(shared: &Shared, engines: &[Engine], clock: ThreadClock) {
+    let mut idle = IDLE_TICKS;
+    let mut advanced = clock.read();
     loop {
-        if idle >= IDLE_SLICES {
+        if idle >= IDLE_TICKS {
             shared.parked.store(true, SeqCst);
             while shared.running.load(SeqCst) == 0 {
                 thread::park();
             }
             shared.parked.store(false, SeqCst);
         }
-        thread::sleep(SLICE);
-        for engine in engines {
-            engine.increment_epoch();
+        thread::sleep(TICK);
+        let now = clock.read();
+        // By its time on the processor: a guest that was only kept waiting for one is
+        // not to wait for the others too. A sleep is a little longer than asked for.
+        if now.saturating_sub(advanced) >= TICK * 9 / 10 {
+            advanced = now;
+            for engine in engines {
+                engine.increment_epoch();
+            }
         }
         idle = if shared.running.load(SeqCst) > 0 { 0 } else { idle + 1 };
     }

@@ -16,9 +16,11 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::app::{App, Call, Request};
+use super::eager::eagerly;
 use super::failure::Failure;
 use super::guest::Guest;
 use super::outgoing::Answer;
+use super::ticker::SLICE;
 
 /// Instances that wait for another request.
 #[derive(Default)]
@@ -62,6 +64,8 @@ async fn serve(app: &App, request: Request, call: &Call, answer: &mut Answer) ->
         None => (instantiate(app).await?, Failure::NoResponse),
     };
     instance.store.data().begin(&call.id);
+    // Its last one is long past, if it has waited for this request.
+    instance.store.set_epoch_deadline(SLICE);
     let (sender, outcome) = oneshot::channel::<Outcome>();
     let mut outcome = Some(outcome);
     let scheme = if call.secure { Scheme::Https } else { Scheme::Http };
@@ -74,7 +78,7 @@ async fn serve(app: &App, request: Request, call: &Call, answer: &mut Answer) ->
     let ended = {
         let handler = instance.proxy.wasi_http_incoming_handler();
         let mut guest = pin!(handler.call_handle(&mut instance.store, request, outparam));
-        poll_fn(|cx| {
+        eagerly(poll_fn(|cx| {
             let guest = guest.as_mut().poll(cx);
             if let Some(receiver) = &mut outcome
                 && let Poll::Ready(received) = Pin::new(receiver).poll(cx)
@@ -92,7 +96,7 @@ async fn serve(app: &App, request: Request, call: &Call, answer: &mut Answer) ->
                 }
             }
             guest
-        })
+        }))
         .await
     };
     // Set and not yet seen: the runtime lets a task look only so often at a time.

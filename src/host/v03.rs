@@ -9,18 +9,20 @@ use std::task::{Context, Poll};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use wasmtime::Store;
 use wasmtime::component::Accessor;
+use wasmtime::{AsContextMut, Store};
 use wasmtime_wasi_http::p3::Request as GuestRequest;
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiHttpView, p3};
 
 use super::app::{App, Call, Request};
+use super::eager::eagerly;
 use super::failure::Failure;
 use super::guest::Guest;
 use super::load::Pre;
 use super::outgoing::Answer;
 use super::seat::Seat;
+use super::ticker::SLICE;
 
 /// A request on its way into an instance.
 pub(super) struct Job {
@@ -100,7 +102,7 @@ async fn live(
     running: &Active,
 ) -> Result<(), Failure> {
     let work = store.run_concurrent(async |accessor| work(accessor, service, first, seat, running).await);
-    let mut work = pin!(work);
+    let mut work = pin!(eagerly(work));
     // Outside of the instance's own loop, which a busy guest can hold up.
     let mut limit = pin!(sleep_until(Instant::now()));
     poll_fn(|cx| {
@@ -166,7 +168,11 @@ async fn serve(
     let Job { request, call, answer } = job;
     let (id, deadline) = (call.id.clone(), call.deadline);
     let owed = running.enter(answer, call);
-    accessor.with(|mut store| store.data_mut().begin(&id));
+    accessor.with(|mut store| {
+        store.data_mut().begin(&id);
+        // Its last one is long past, if it has waited for this request.
+        store.as_context_mut().set_epoch_deadline(SLICE);
+    });
     let mut exchange = pin!(exchange(accessor, service, request, &owed));
     let ended = match seat {
         // Alone in its instance: the limit outside is enough.

@@ -6,6 +6,8 @@
 
 pub mod clock;
 pub mod fd;
+pub mod memory;
+pub mod page_map;
 pub mod process;
 pub mod shared;
 pub mod signals;

@@ -1,5 +1,5 @@
 //! The shape of the source: imports point down, one module names the engine,
-//! two places are unsafe, no file is long. ARCHITECTURE.md has the picture.
+//! three places are unsafe, no file is long. ARCHITECTURE.md has the picture.
 
 mod scan;
 
@@ -16,7 +16,7 @@ const LEVELS: [&[&str]; 4] = [
 ];
 
 /// Where `unsafe` may be.
-const UNSAFE: [&str; 2] = ["sys/", "host/load.rs"];
+const UNSAFE: [&str; 3] = ["sys/", "host/load.rs", "host/memories.rs"];
 
 const LONGEST_FILE: usize = 400;
 

@@ -9,11 +9,13 @@ mod capacity;
 mod connections;
 mod faults;
 mod health;
+mod hoard;
 mod instances;
 mod logs;
 mod outbound;
 mod queue;
 mod requests;
+mod secrecy;
 mod world;
 
 use serde_json::Value;

@@ -63,3 +63,21 @@ pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
     let (authority, path) = rest.split_at(path);
     Some((scheme, authority, if path.is_empty() { "/" } else { path }))
 }
+
+/// Looks through the whole of its memory for what an earlier call has left, and leaves it
+/// all over `mib` MiB more: how many words it has found.
+pub fn hoard(mib: usize) -> usize {
+    // Neither a constant nor on the stack, where a later call would find its own.
+    let secret = || std::hint::black_box(0x6472_616f_6821_0000_u64).rotate_left(16);
+    #[cfg(target_arch = "wasm32")]
+    let found = {
+        let end = core::arch::wasm32::memory_size(0) << 16;
+        // SAFETY: all of a linear memory may be read, from its begin to its end.
+        let word = |at: usize| unsafe { std::ptr::with_exposed_provenance::<u64>(at).read_volatile() };
+        (8..end).step_by(8).filter(|at| word(*at) == secret()).count()
+    };
+    #[cfg(not(target_arch = "wasm32"))]
+    let found = 0;
+    std::hint::black_box(vec![secret(); mib << 17].leak());
+    found
+}

@@ -47,6 +47,7 @@ const ROUTES: &[(&str, &str, &str, Route)] = routes! {
     "/sleep", "ms=N", "waits N ms, or for ever" => system::sleep;
     "/spin", "ms=N", "keeps the processor busy for N ms, or for ever" => system::spin;
     "/alloc", "mib=N", "takes N MiB of memory" => system::alloc;
+    "/hoard", "mib=N", "looks for what it has left in N MiB of memory" => system::hoard;
     "/env", "", "the environment" => system::env;
     "/args", "", "the arguments" => system::args;
     "/read", "path=P", "reads a file" => system::read;

@@ -50,6 +50,11 @@ pub async fn alloc(request: Request) -> Answer {
     text(200, &format!("took {mib} MiB\n"))
 }
 
+pub async fn hoard(request: Request) -> Answer {
+    let found = probe_common::hoard(request.target.number("mib").unwrap_or(1));
+    text(200, &format!("{found}\n"))
+}
+
 pub async fn env(_: Request) -> Answer {
     answer_json(&json::pairs(&get_environment()))
 }

@@ -48,6 +48,11 @@ pub fn alloc(request: Request, reply: Reply) {
     reply.text(200, &format!("took {mib} MiB\n"));
 }
 
+pub fn hoard(request: Request, reply: Reply) {
+    let found = probe_common::hoard(request.target.number("mib").unwrap_or(1));
+    reply.text(200, &format!("{found}\n"));
+}
+
 pub fn env(_: Request, reply: Reply) {
     reply.json(&json::pairs(&get_environment()));
 }
