@@ -27,6 +27,16 @@ impl Timer {
         self.0.set(Expiration::OneShot(TimeSpec::from_duration(time)), TimerSetTimeFlags::empty())
     }
 
+    /// Has it expire at once, and then in steps of `period`.
+    ///
+    /// # Errors
+    /// `timerfd_settime(2)` fails.
+    pub fn set_every(&self, period: Duration) -> nix::Result<()> {
+        let at_once = TimeSpec::from_duration(Duration::from_nanos(1));
+        let steps = Expiration::IntervalDelayed(at_once, TimeSpec::from_duration(period));
+        self.0.set(steps, TimerSetTimeFlags::empty())
+    }
+
     /// Takes note that it has expired.
     ///
     /// # Errors

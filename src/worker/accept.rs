@@ -12,9 +12,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
 use super::drain::{self, Phase};
+use super::pause::Pause;
 use super::{Worker, connection};
 use crate::listeners::{Listener, Socket};
-use crate::sys::timer::Timer;
 use crate::sys::{clock, fd};
 use crate::telemetry::Load;
 
@@ -163,26 +163,6 @@ pub(super) fn accept_now(socket: &Socket) -> io::Result<(Stream, Option<IpAddr>)
             let (stream, _) = listener.accept()?;
             stream.set_nonblocking(true)?;
             Ok((Stream::Unix(UnixStream::from_std(stream)?), None))
-        }
-    }
-}
-
-/// A wait shorter than a millisecond.
-struct Pause(AsyncFd<Timer>);
-
-impl Pause {
-    fn new() -> Result<Self> {
-        Ok(Self(fd::watch(Timer::new()?)?))
-    }
-
-    async fn wait(&self, time: Duration) -> io::Result<()> {
-        self.0.get_ref().set(time)?;
-        loop {
-            let mut expired = self.0.readable().await?;
-            match expired.try_io(|timer| timer.get_ref().acknowledge().map_err(io::Error::from)) {
-                Ok(done) => return done,
-                Err(_would_block) => {}
-            }
         }
     }
 }

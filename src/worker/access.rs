@@ -72,6 +72,11 @@ impl Exchange {
         }
     }
 
+    /// Notes how long the app took until its answer began.
+    pub fn took(&self) {
+        self.worker.pace.note(self.started.elapsed());
+    }
+
     pub fn worker(&self) -> &Worker {
         &self.worker
     }

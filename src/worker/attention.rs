@@ -7,10 +7,11 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
-use tokio::time::{Instant, Interval};
+use tokio::time::Instant;
 
 use super::Worker;
 use super::drain::Phase;
+use super::pause::Pause;
 use crate::config::{LogConfig, LogLevel};
 use crate::sys::fd;
 use crate::sys::signals::SignalQueue;
@@ -23,7 +24,7 @@ const BEAT: Duration = Duration::from_secs(1);
 /// The master's word, and the clock.
 pub(super) struct Attention {
     signals: AsyncFd<SignalQueue>,
-    beat: Interval,
+    beat: Pause,
     phase: watch::Sender<Phase>,
     /// What the operator has set since the worker was forked.
     level: Option<LogLevel>,
@@ -36,12 +37,12 @@ impl Attention {
     /// Before the worker does anything that takes time.
     ///
     /// # Errors
-    /// The signals cannot be registered.
+    /// The signals, or a timer, cannot be registered.
     pub fn new(worker: &Worker, signals: SignalQueue, phase: watch::Sender<Phase>) -> Result<Self> {
         let master = &worker.inheritance.config.master;
         Ok(Self {
             signals: fd::watch(signals)?,
-            beat: tokio::time::interval(BEAT.min(master.worker_timeout / 4)),
+            beat: Pause::every(BEAT.min(master.worker_timeout / 4))?,
             phase,
             level: None,
             graceful: master.graceful_timeout,
@@ -62,7 +63,7 @@ impl Attention {
     /// or has had it.
     ///
     /// # Errors
-    /// The signals cannot be read.
+    /// The signals or the timer cannot be read.
     pub async fn beside<T>(&mut self, worker: &Worker, work: impl Future<Output = T>) -> Result<Option<T>> {
         let mut work = std::pin::pin!(work);
         loop {
@@ -73,7 +74,8 @@ impl Attention {
                 }
             };
             tokio::select! {
-                _ = self.beat.tick() => {
+                beat = self.beat.expired() => {
+                    beat?;
                     worker.slot.beat();
                     worker.tell_untold();
                     self.set_level(worker);

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinSet;
 
 use super::accept::Stream;
+use super::burst::Burst;
 use super::http1::{ConnState, Guard, Limits};
 use super::{Worker, drain, service};
 
@@ -130,7 +131,8 @@ async fn converse(worker: &Arc<Worker>, stream: Stream, client: Client) {
         send_timeout: SEND_TIMEOUT,
     };
     let client = Arc::new(client);
-    let io = TokioIo::new(Guard::new(stream, limits, client.framing.clone(), Stream::reset));
+    let guard = Guard::new(stream, limits, client.framing.clone(), Stream::reset);
+    let io = TokioIo::new(Burst::new(guard, worker.pace.clone()));
     let service = service_fn(|request| service::answer(worker.clone(), client.clone(), request));
     let mut http = http1::Builder::new();
     // The guard is stricter, and answers: hyper's own limits must not be reached

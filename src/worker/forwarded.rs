@@ -36,17 +36,23 @@ pub(super) struct Origin {
 /// one `X-Forwarded-For` with the client's address, `X-Forwarded-Proto`, and
 /// `X-Forwarded-Host` and `-Port` if a trusted proxy sent them.
 pub(super) fn establish(headers: &mut HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> Origin {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(address));
-    // Whoever reaches a unix socket was let there by the file system.
-    let origin = if peer.is_none_or(is_trusted) {
-        believe(headers, peer, is_trusted)
+    let origin = if headers.keys().any(speaks_for_others) {
+        let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(address));
+        // Whoever reaches a unix socket was let there by the file system.
+        let origin = if peer.is_none_or(is_trusted) {
+            believe(headers, peer, is_trusted)
+        } else {
+            Origin { client: peer, ..Origin::default() }
+        };
+        let spoken: Vec<_> = headers.keys().filter(|name| speaks_for_others(name)).cloned().collect();
+        for name in spoken {
+            headers.remove(name);
+        }
+        origin
     } else {
+        // As most clients' requests.
         Origin { client: peer, ..Origin::default() }
     };
-    for name in SPOKEN_FOR {
-        headers.remove(name);
-    }
-    remove_lookalikes(headers);
     if let Some(client) = origin.client.and_then(|client| HeaderValue::try_from(client.to_string()).ok()) {
         headers.insert(FOR, client);
     }
@@ -60,17 +66,16 @@ pub(super) fn establish(headers: &mut HeaderMap, peer: Option<IpAddr>, trusted: 
     origin
 }
 
-/// `X_Forwarded_For` and the like: a guest that speaks CGI (WSGI, Rack) takes
-/// `_` and `-` for one, and would believe them.
-fn remove_lookalikes(headers: &mut HeaderMap) {
-    let is_lookalike = |name: &&HeaderName| {
-        let name = name.as_str();
-        name.contains('_') && SPOKEN_FOR.iter().any(|spoken| *spoken.as_str() == name.replace('_', "-"))
-    };
-    let lookalikes: Vec<_> = headers.keys().filter(is_lookalike).cloned().collect();
-    for name in lookalikes {
-        headers.remove(name);
-    }
+/// Whether a field is a proxy's to send. `X_Forwarded_For` and the like are too: a
+/// guest that speaks CGI (WSGI, Rack) takes `_` and `-` for one.
+fn speaks_for_others(name: &HeaderName) -> bool {
+    // All of them begin so, which spares most fields the comparison.
+    matches!(name.as_str().as_bytes(), [b'x' | b'f', ..])
+        && SPOKEN_FOR.iter().any(|spoken| {
+            let same = |(one, other): (u8, u8)| one == other || (one, other) == (b'-', b'_');
+            let (spoken, name) = (spoken.as_str(), name.as_str());
+            spoken.len() == name.len() && spoken.bytes().zip(name.bytes()).all(same)
+        })
 }
 
 fn believe(headers: &HeaderMap, peer: Option<IpAddr>, is_trusted: impl Fn(IpAddr) -> bool) -> Origin {

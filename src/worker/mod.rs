@@ -4,6 +4,7 @@ mod accept;
 mod access;
 mod attention;
 mod body;
+mod burst;
 mod canary;
 mod connection;
 mod connections;
@@ -11,6 +12,7 @@ mod drain;
 mod forwarded;
 mod health;
 pub mod http1;
+mod pause;
 mod places;
 mod probes;
 mod request;
@@ -28,6 +30,7 @@ use nix::unistd::Pid;
 use tokio::sync::watch;
 
 use self::attention::Attention;
+use self::burst::Pace;
 use self::connections::Connections;
 use self::drain::{Cuts, Phase};
 use self::places::Places;
@@ -37,9 +40,13 @@ use crate::handoff::{self, Inheritance, WorkerNews, WorkerSeed};
 use crate::host::{self, App, LoadedApp};
 use crate::listeners::Listener;
 use crate::sandbox;
-use crate::sys::process;
 use crate::sys::signals::SignalQueue;
+use crate::sys::{memory, process};
 use crate::telemetry::{AccessLog, Slot, SlotState};
+
+/// Freed memory that a worker keeps: buffers of bodies come and go with each request,
+/// and would come as page faults.
+const KEPT_BYTES: i32 = 2 << 20;
 
 /// What every connection of a worker shares.
 struct Worker {
@@ -55,6 +62,7 @@ struct Worker {
     access: Option<AccessLog>,
     phase: watch::Receiver<Phase>,
     cuts: Cuts,
+    pace: Arc<Pace>,
     /// Requests without a place.
     turned_away: Throttle,
     /// Connections without a descriptor.
@@ -94,6 +102,7 @@ fn boot(seed: WorkerSeed<Vec<LoadedApp>>) -> Result<()> {
         .map(|target| AccessLog::open(target).with_context(|| format!("--access-log {target}")))
         .transpose()?;
     sandbox::tune_limits()?;
+    memory::keep_freed(KEPT_BYTES);
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let worker = runtime.block_on(async {
@@ -109,6 +118,7 @@ fn boot(seed: WorkerSeed<Vec<LoadedApp>>) -> Result<()> {
             access,
             phase: told,
             cuts: Cuts::default(),
+            pace: Arc::default(),
             turned_away: Throttle::default(),
             exhausted: Throttle::default(),
             inheritance,

@@ -29,6 +29,7 @@ pub(super) async fn answer(
             let mut exchange = Exchange::begin(worker.clone(), &client, &parts);
             match respond(&mut exchange, &client, parts, body).await {
                 Ok(response) => {
+                    exchange.took();
                     exchange.answered(response.status());
                     response.map(|body| Outgoing::guest(body, exchange))
                 }
