@@ -38,10 +38,10 @@ pub fn measure(args: &Args, equipment: &Equipment, wrk: &Found<Wrk>, cores: Core
     for (guest, name, soon) in [(Guest::Hello, "hello", 30.0), (Guest::Flask, "Flask", 120.0)] {
         let four = || launch(guest, Instance::Fresh, 4);
         figure(&format!("an idle worker of {name}: private dirty memory"), "MB", 0.5, &|| {
-            Ok(private_dirty(&start(&four()?)?))
+            private_dirty(&start(&four()?)?).map_err(Missing::Failed)
         });
         figure(&format!("an idle worker of {name}: wake-ups a second"), "", 2.0, &|| {
-            Ok(wake_ups(&start(&four()?)?))
+            wake_ups(&start(&four()?)?).map_err(Missing::Failed)
         });
         figure(&format!("start of {name}, warm cache: first answer after"), "ms", soon, &|| {
             let launch = four()?;
@@ -67,19 +67,20 @@ pub fn measure(args: &Args, equipment: &Equipment, wrk: &Found<Wrk>, cores: Core
     figures
 }
 
-fn private_dirty(server: &Server) -> f64 {
+fn private_dirty(server: &Server) -> Found<f64> {
     server.settle();
-    let dirty = server.workers().into_iter().map(proc::private_dirty_kib);
-    median(dirty.map(|kib| kib as f64 * 1024.0 / 1e6).collect())
+    let dirty: Found<Vec<_>> = server.workers().into_iter().map(proc::private_dirty_kib).collect();
+    Ok(median(dirty?.into_iter().map(|kib| kib as f64 * 1024.0 / 1e6).collect()))
 }
 
-fn wake_ups(server: &Server) -> f64 {
+fn wake_ups(server: &Server) -> Found<f64> {
     server.settle();
     let workers = server.workers();
-    let before: Vec<_> = workers.iter().map(|pid| proc::wake_ups(*pid)).collect();
+    let count = || workers.iter().map(|pid| proc::wake_ups(*pid)).collect::<Found<Vec<_>>>();
+    let before = count()?;
     sleep(IDLE);
-    let woken = workers.iter().zip(before).map(|(pid, before)| proc::wake_ups(*pid) - before);
-    median(woken.map(|times| times as f64 / IDLE.as_secs_f64()).collect())
+    let woken = count()?.into_iter().zip(before).map(|(after, before)| after.saturating_sub(before));
+    Ok(median(woken.map(|times| times as f64 / IDLE.as_secs_f64()).collect()))
 }
 
 /// Milliseconds from the kill of the only worker to an answer of the next.

@@ -66,12 +66,15 @@ impl Wrk {
             format!("wrk said: {} {}", said.trim(), String::from_utf8_lossy(&output.stderr).trim())
         })?;
         counted.check()?;
+        if nanos == 0.0 {
+            return Err("this kernel does not say how long processes run (/proc/PID/schedstat)".to_owned());
+        }
         Ok(Sample {
             requests_per_second: counted.requests / (counted.micros / 1e6),
             cpu_micros: nanos / 1000.0 / counted.requests,
             p50_micros: counted.p50,
             p99_micros: counted.p99,
-            pss_mib,
+            pss_mib: pss_mib?,
         })
     }
 

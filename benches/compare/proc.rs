@@ -82,23 +82,27 @@ pub fn tasks(pid: i32) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// How often any thread of a process has been woken so far.
-pub fn wake_ups(pid: i32) -> u64 {
+/// How often any thread of a process has been woken so far; an error if it is gone.
+pub fn wake_ups(pid: i32) -> Result<u64, String> {
+    number_in(&PathBuf::from(format!("/proc/{pid}/status")), "voluntary_ctxt_switches:")?;
     tasks(pid).map(|task| number_in(&task.join("status"), "voluntary_ctxt_switches:")).sum()
 }
 
-/// Memory that a process shares with nobody and has written to, in KiB.
-pub fn private_dirty_kib(pid: i32) -> u64 {
+/// Memory that a process shares with nobody and has written to, in KiB; an error if it
+/// is gone.
+pub fn private_dirty_kib(pid: i32) -> Result<u64, String> {
     number_in(&PathBuf::from(format!("/proc/{pid}/smaps_rollup")), "Private_Dirty:")
 }
 
-/// Memory of a process, what it shares counted in part, in KiB.
-pub fn pss_kib(pid: i32) -> u64 {
+/// Memory of a process, what it shares counted in part, in KiB; an error if it is gone.
+pub fn pss_kib(pid: i32) -> Result<u64, String> {
     number_in(&PathBuf::from(format!("/proc/{pid}/smaps_rollup")), "Pss:")
 }
 
-fn number_in(path: &Path, label: &str) -> u64 {
-    let text = fs::read_to_string(path).unwrap_or_default();
+/// The number behind `label`. None is no zero, which would pass for a good figure.
+fn number_in(path: &Path, label: &str) -> Result<u64, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let line = text.lines().find_map(|line| line.strip_prefix(label));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.ok_or_else(|| format!("{} has no {label}", path.display()))
 }

@@ -121,9 +121,10 @@ impl Server {
         self.processes().into_iter().map(proc::cpu_nanos).sum()
     }
 
-    /// Memory of all its processes.
-    pub fn pss_mib(&self) -> f64 {
-        self.processes().into_iter().map(proc::pss_kib).sum::<u64>() as f64 / 1024.0
+    /// Memory of all its processes. Those that end meanwhile have none; the first is there.
+    pub fn pss_mib(&self) -> Result<f64, String> {
+        proc::pss_kib(self.pid())?;
+        Ok(self.processes().into_iter().flat_map(proc::pss_kib).sum::<u64>() as f64 / 1024.0)
     }
 
     /// The workers of wasgun: the master's children that are not the mold, which

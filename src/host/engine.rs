@@ -17,8 +17,8 @@ use crate::sys::memory::Region;
 /// with more than the runtime's default of 20,000.
 const TABLE_ELEMENTS: u64 = 100_000;
 
-/// Dirty bytes of a memory of the runtime's pool that are reset by copying rather than by giving the
-/// pages back, where the kernel can say which pages are dirty.
+/// Dirty bytes of a memory of the runtime's pool that are reset by copying rather than
+/// by giving the pages back, where the kernel can say which pages are dirty.
 const KEEP_RESIDENT: usize = 4 << 20;
 
 /// Address space of a memory, in bytes, and the part behind it that is never mapped: with

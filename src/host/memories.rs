@@ -88,9 +88,9 @@ impl Memories {
         let room = WARM.saturating_sub(idle.resident);
         let map = self.map.get().filter(|_| !kept.uses.is_multiple_of(FORGET));
         match kept.region.restore(Some(&self.image), self.initial, map, room) {
-            Ok(restored) => {
-                kept.resident = restored.resident;
-                idle.resident += kept.resident;
+            Ok(resident) => {
+                kept.resident = resident;
+                idle.resident += resident;
                 idle.memories.push(kept);
             }
             // It goes, and nobody sees what is in it.
@@ -122,7 +122,7 @@ struct Plain {
 // bytes asked for and the guard behind them, never moves, and is the instance's alone
 // until it is dropped. It holds the snapshot instead of zeros only for the memory
 // whose data segments the snapshot was made of (see `snapshot`): the only one of its
-// component, which starts with more than nothing, as a heap does (see `engine`).
+// component. A heap is never taken for that: it starts with nothing (see `engine`).
 unsafe impl MemoryCreator for Creator {
     fn new_memory(
         &self,

@@ -39,7 +39,6 @@ const RUNS: (usize, usize) = (32, 512);
 pub struct Image {
     file: File,
     offset: u64,
-    length: usize,
     /// The same bytes, to copy from.
     bytes: &'static [u8],
 }
@@ -65,12 +64,7 @@ impl Image {
         // SAFETY: it is `whole` bytes long by a file that is long enough and, as the
         // caller says, not changed or cut any more; it is never unmapped nor written.
         let bytes = unsafe { std::slice::from_raw_parts(start.as_ptr().cast::<u8>(), whole) };
-        Ok(Self { file, offset, length, bytes })
-    }
-
-    /// Its length in bytes.
-    pub fn length(&self) -> usize {
-        self.length
+        Ok(Self { file, offset, bytes })
     }
 }
 
@@ -90,13 +84,6 @@ pub struct Region {
 unsafe impl Send for Region {}
 // SAFETY: through a shared reference it only gives out its address.
 unsafe impl Sync for Region {}
-
-/// What became of a region that was put back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Restored {
-    /// Bytes that it still has pages of its own for.
-    pub resident: usize,
-}
 
 impl Region {
     /// Reserves `reserved` bytes, with `image` at its begin and zeros up to
@@ -166,9 +153,9 @@ impl Region {
     }
 
     /// Puts back what it held at first, with its first `accessible` bytes
-    /// accessible. With a page map, pages that were written are overwritten and stay
-    /// its own, up to `keep` bytes of them; without one, or beyond, the kernel takes
-    /// all of them back.
+    /// accessible; the bytes that it still has pages of its own for. With a page map,
+    /// pages that were written are overwritten and stay its own, up to `keep` bytes of
+    /// them; without one, or beyond, the kernel takes all of them back.
     ///
     /// # Errors
     /// The kernel refuses; then the region is not to be used again.
@@ -178,7 +165,7 @@ impl Region {
         accessible: usize,
         map: Option<&PageMap>,
         keep: usize,
-    ) -> io::Result<Restored> {
+    ) -> io::Result<usize> {
         let resident = match map {
             Some(map) => self.overwrite(image, map, keep)?,
             None => None,
@@ -190,7 +177,7 @@ impl Region {
             self.touched = 0;
         }
         self.set_accessible(accessible)?;
-        Ok(Restored { resident: resident.unwrap_or(0) })
+        Ok(resident.unwrap_or(0))
     }
 
     /// Overwrites what was written of the accessible begin of it; how many bytes of
@@ -313,15 +300,15 @@ mod tests {
             let kept = if map.is_some() && keep == usize::MAX { MANY } else { 0 };
             // What it has grown by counts, and is given back, also when it has not grown since.
             for _ in 0..2 {
-                let restored = region.restore(Some(&image), 2 * FEW, map.as_ref(), keep).unwrap();
-                assert_eq!(restored.resident, kept);
+                let resident = region.restore(Some(&image), 2 * FEW, map.as_ref(), keep).unwrap();
+                assert_eq!(resident, kept);
             }
             assert!(is_as_at_first(&mut region));
             region.set_accessible(MANY).unwrap();
             assert!(is_as_at_first(&mut region), "the grown part is zero");
             region.restore(Some(&image), 2 * FEW, None, keep).unwrap();
-            let restored = region.restore(Some(&image), 2 * FEW, map.as_ref(), usize::MAX).unwrap();
-            assert_eq!(restored.resident, 0, "all was given back");
+            let resident = region.restore(Some(&image), 2 * FEW, map.as_ref(), usize::MAX).unwrap();
+            assert_eq!(resident, 0, "all was given back");
         }
     }
 
