@@ -222,7 +222,14 @@ mod tests {
     const CODE: Content = Content {
         image: b"code",
         memory: b"",
-        needs: &Needs { generation: 3, memories: 1, initial_memory: 0, tables: 1, initial_table: 0 },
+        needs: &Needs {
+            generation: 3,
+            memories: 1,
+            initial_memory: 0,
+            tables: 1,
+            initial_table: 0,
+            made_anew: None,
+        },
     };
 
     fn private() -> tempfile::TempDir {

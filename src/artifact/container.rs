@@ -5,7 +5,7 @@
 //! expects an ELF header at its start:
 //!
 //! ```text
-//! image | memory | trailer, JSON | length of trailer, u64 LE | MAC, 32 bytes | "wasgun03"
+//! image | memory | trailer, JSON | length of trailer, u64 LE | MAC, 32 bytes | "wasgun04"
 //! ```
 //!
 //! The memory is what a linear memory holds at first, and begins at a page, since it is
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::sys::memory::GRAIN;
 
 /// The name of the format; another one is made for whatever changes what is stored.
-pub const FORMAT: &[u8; 8] = b"wasgun03";
+pub const FORMAT: &[u8; 8] = b"wasgun04";
 const TRAILER: u64 = 8 + 32 + 8;
 
 /// What the engine must provide for the image; known before it is loaded,
@@ -42,6 +42,8 @@ pub struct Needs {
     pub tables: u32,
     /// Elements the largest of them starts with.
     pub initial_table: u64,
+    /// Why instances cannot be put back to where they began; none if they can.
+    pub made_anew: Option<String>,
 }
 
 /// What there is to store.
@@ -196,7 +198,14 @@ mod tests {
     use super::*;
 
     fn needs() -> Needs {
-        Needs { generation: 2, memories: 1, initial_memory: 65536, tables: 2, initial_table: 9 }
+        Needs {
+            generation: 2,
+            memories: 1,
+            initial_memory: 65536,
+            tables: 2,
+            initial_table: 9,
+            made_anew: Some("why".to_owned()),
+        }
     }
 
     fn file(bytes: &[u8]) -> File {

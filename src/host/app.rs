@@ -70,7 +70,7 @@ impl App {
     pub async fn handle(self: &Arc<Self>, request: Request, call: Call) -> Result<Response, Failure> {
         let (answer, head) = outgoing::answer(request.method(), self.response_buffer);
         match &self.loaded.pre {
-            Pre::V02(_) => inline(v02::run(self.clone(), request, call, answer), head).await,
+            Pre::V02(..) => inline(v02::run(self.clone(), request, call, answer), head).await,
             Pre::V03(_) => {
                 let job = v03::Job { request, call, answer };
                 if self.reuses() {
@@ -89,7 +89,7 @@ impl App {
     /// It cannot, or not by `deadline`.
     pub async fn try_instance(&self, deadline: Instant) -> Result<(), Failure> {
         match &self.loaded.pre {
-            Pre::V02(_) => v02::try_instance(self, deadline).await,
+            Pre::V02(..) => v02::try_instance(self, deadline).await,
             Pre::V03(_) => v03::try_instance(self, deadline).await,
         }
     }

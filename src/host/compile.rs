@@ -1,15 +1,13 @@
 //! Ahead-of-time compilation; only ever called in a short-lived child.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use wasmtime::component::Component;
 
+use super::engine::WASM_PAGE;
 use super::inspect::{Wasi, inspect, to_binary};
-use super::{engine, snapshot, source};
+use super::{engine, snapshot, source, weave};
 use crate::artifact::{Artifact, Cache, Content, Needs};
 use crate::config::AppConfig;
-
-/// Bytes of the pages that memory sizes are counted in.
-const WASM_PAGE: u64 = 64 * 1024;
 
 /// Makes sure that `app` is in the cache; another process that compiles the
 /// same component is waited for.
@@ -59,7 +57,19 @@ impl Compiled {
 }
 
 fn compile(engine: &wasmtime::Engine, wasi: Wasi, binary: &[u8]) -> Result<Compiled> {
-    let snapshot = snapshot::take(binary);
+    let mut snapshot = snapshot::take(binary);
+    let woven = match &snapshot {
+        Some(snapshot) if wasi == Wasi::V02 => weave::weave(&snapshot.component),
+        Some(_) => Err(anyhow!("it is of generation 0.3")),
+        None => Err(anyhow!("its memory is the runtime's")),
+    };
+    let (woven, made_anew) = match woven {
+        Ok(woven) => (Some(woven), None),
+        Err(why) => (None, Some(format!("{why:#}"))),
+    };
+    if let (Some(snapshot), Some(woven)) = (&mut snapshot, woven) {
+        snapshot.component = woven;
+    }
     let binary = snapshot.as_ref().map_or(binary, |snapshot| &snapshot.component);
     let component = Component::from_binary(engine, binary)?;
     let required = component
@@ -74,6 +84,7 @@ fn compile(engine: &wasmtime::Engine, wasi: Wasi, binary: &[u8]) -> Result<Compi
         initial_memory: required.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE),
         tables: required.num_tables,
         initial_table: required.max_initial_table_size.unwrap_or(0),
+        made_anew,
     };
     let memory = snapshot.map(|snapshot| snapshot.memory).unwrap_or_default();
     Ok(Compiled { image: component.serialize()?, memory, needs })

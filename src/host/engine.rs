@@ -21,6 +21,9 @@ const TABLE_ELEMENTS: u64 = 100_000;
 /// by giving the pages back, where the kernel can say which pages are dirty.
 const KEEP_RESIDENT: usize = 4 << 20;
 
+/// Bytes of the pages that memory sizes are counted in.
+pub(super) const WASM_PAGE: u64 = 64 * 1024;
+
 /// Address space of a memory, in bytes, and the part behind it that is never mapped: with
 /// these the code needs no check of each access (the runtime's defaults).
 const RESERVATION: u64 = 4 << 30;

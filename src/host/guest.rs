@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use anyhow::{Context, bail, ensure};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::clocks::WasiClocksCtx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::p2::types::HostIncomingRequest;
+use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::egress::{Egress, GuestEgress};
 use super::failure::Failure;
@@ -16,6 +19,20 @@ use super::ticker::SLICE;
 /// Most resources (bodies, fields, streams, files) an instance may hold.
 const MAX_RESOURCES: usize = 10_000;
 
+/// Most resources that an instance may have had at the same time to be put back.
+const MAX_REWOUND: u32 = 64;
+
+/// What an instance has left when it has answered: guests whose garbage is collected
+/// rarely give back what they got first.
+pub(super) struct Left {
+    /// Resources that it had at the same time, at most.
+    pub handles: u32,
+    /// Whether the request is there.
+    pub request: bool,
+    /// How many fields are.
+    pub fields: u32,
+}
+
 /// Data of a store.
 pub(super) struct Guest {
     table: ResourceTable,
@@ -24,6 +41,8 @@ pub(super) struct Guest {
     egress: GuestEgress,
     budget: Budget,
     printer: Arc<Printer>,
+    /// It has called the host.
+    has_asked: bool,
 }
 
 /// Memory that an instance has, and may have, summed over its memories and
@@ -36,8 +55,8 @@ struct Budget {
 }
 
 impl LoadedApp {
-    /// A store for one instance.
-    pub(super) fn store(&self, egress: &Arc<Egress>) -> Store<Guest> {
+    /// What an instance has at first.
+    pub(super) fn guest(&self, egress: &Arc<Egress>) -> Guest {
         let printer = Printer::new(self.name.clone());
         let [stdout, stderr] = printer.streams();
         let mut wasi = WasiCtxBuilder::new()
@@ -48,10 +67,8 @@ impl LoadedApp {
             .stderr(stderr)
             .build();
         *wasi.filesystem() = self.files.clone();
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_RESOURCES);
-        let guest = Guest {
-            table,
+        Guest {
+            table: empty_table(),
             wasi,
             http: WasiHttpCtx::new(),
             egress: GuestEgress { egress: egress.clone(), printer: printer.clone() },
@@ -61,8 +78,13 @@ impl LoadedApp {
                 limit: usize::try_from(self.config.memory_limit).unwrap_or(usize::MAX),
             },
             printer,
-        };
-        let mut store = Store::new(&self.engine, guest);
+            has_asked: false,
+        }
+    }
+
+    /// A store for one instance.
+    pub(super) fn store(&self, egress: &Arc<Egress>) -> Store<Guest> {
+        let mut store = Store::new(&self.engine, self.guest(egress));
         store.limiter(|guest| &mut guest.budget);
         store.set_epoch_deadline(SLICE);
         // A guest that computes is interrupted at times and resumed: it
@@ -76,6 +98,12 @@ impl LoadedApp {
     }
 }
 
+fn empty_table() -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(MAX_RESOURCES);
+    table
+}
+
 impl Guest {
     /// What a failure of the instance comes from, as far as is known: most guests
     /// trap when they get no more memory, and do not say why.
@@ -86,6 +114,62 @@ impl Guest {
         }
     }
 
+    /// Whether the instance has called the host; to be asked when it has been made.
+    pub fn has_asked(&self) -> bool {
+        self.has_asked
+    }
+
+    /// Bytes of its budget that are used.
+    pub fn used(&self) -> usize {
+        self.budget.used
+    }
+
+    /// Becomes `other`, which is new but for `used` bytes of its budget and for what the
+    /// instance still has; what that is.
+    ///
+    /// # Errors
+    /// It has more than guests forget, or had very much.
+    pub fn renew(&mut self, mut other: Self, used: usize) -> anyhow::Result<Left> {
+        let (mut request, mut fields) = (false, 0);
+        for resource in self.table.iter_mut() {
+            match () {
+                () if resource.is::<HostIncomingRequest>() && !request => request = true,
+                () if resource.is::<FieldMap>() => fields += 1,
+                // The host keeps what was given back to it; if it was not, the instance
+                // finds that handle in its way when it is put back.
+                () if resource.is::<RequestOptions>() => {}
+                () => bail!("it has kept resources of the host"),
+            }
+        }
+        // The iterator's bound is the length of the table, free places included.
+        let (_, places) = self.table.iter_mut().size_hint();
+        let places = places.and_then(|places| u32::try_from(places).ok());
+        let handles = places.filter(|places| *places <= MAX_REWOUND).context("it had very many resources")?;
+        // With these places, so that the next time they are counted too.
+        std::mem::swap(&mut self.table, &mut other.table);
+        other.budget.used = used;
+        *self = other;
+        Ok(Left { handles, request, fields })
+    }
+
+    /// Drops the options of requests, which nobody else does.
+    ///
+    /// # Errors
+    /// The instance has something else of the host.
+    pub fn forget_options(&mut self) -> anyhow::Result<()> {
+        if !self.table.is_empty() {
+            let only_options = self.table.iter_mut().all(|resource| resource.is::<RequestOptions>());
+            ensure!(only_options, "it has kept resources of the host");
+            self.table = empty_table();
+        }
+        Ok(())
+    }
+
+    /// Has its clocks begin now.
+    pub fn start_clocks(&mut self) {
+        *self.wasi.clocks() = WasiClocksCtx::default();
+    }
+
     /// Notes which request the instance works on, for its output.
     pub fn begin(&self, id: &Arc<str>) {
         self.printer.begin(id);
@@ -94,12 +178,14 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.has_asked = true;
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.has_asked = true;
         WasiHttpCtxView { hooks: &mut self.egress, table: &mut self.table, ctx: &mut self.http }
     }
 }

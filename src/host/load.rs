@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 use wasmtime_wasi_http::{p2, p3};
@@ -15,6 +15,7 @@ use wasmtime_wasi_http::{p2, p3};
 use super::guest::Guest;
 use super::inspect::Wasi;
 use super::memories::Memories;
+use super::rewind::Rewindable;
 use super::{engine, source};
 use crate::artifact::{Artifact, Cache, Fingerprint};
 use crate::config::{AppConfig, AppSource, ByteSize, Config, DirAccess, PoolConfig};
@@ -31,12 +32,14 @@ pub struct LoadedApp {
     pub(super) files: WasiFilesystemCtx,
     /// Where its instances have their memory from, if that is not the engine.
     pub(super) memories: Option<Arc<Memories>>,
+    /// How they are put back between two requests, if they can be.
+    pub(super) rewindable: Option<Rewindable>,
     fingerprint: Fingerprint,
 }
 
 /// A component with its imports resolved.
 pub(super) enum Pre {
-    V02(p2::bindings::ProxyPre<Guest>),
+    V02(InstancePre<Guest>, p2::bindings::ProxyIndices),
     V03(p3::bindings::ServicePre<Guest>),
 }
 
@@ -124,12 +127,24 @@ impl LoadedApp {
         // this is a sealed copy. So nobody else writes to it while it is mapped.
         let component = unsafe { Component::deserialize_file(&engine, path)? };
         let pre = linker(&engine, wasi)?.instantiate_pre(&component)?;
+        let rewindable = match (&needs.made_anew, &memories) {
+            (None, Some(memories)) => Some(Rewindable::new(&component, memories)?),
+            (why, _) => {
+                let why = why.as_deref().unwrap_or("its memory is the runtime's");
+                tracing::debug!(app = app.name, "instances are not put back, but made anew: {why}");
+                None
+            }
+        };
         let pre = match wasi {
-            Wasi::V02 => Pre::V02(p2::bindings::ProxyPre::new(pre)?),
+            Wasi::V02 => {
+                let indices = p2::bindings::ProxyIndices::new(&pre)?;
+                Pre::V02(pre, indices)
+            }
             Wasi::V03 => Pre::V03(p3::bindings::ServicePre::new(pre)?),
         };
         let (config, name) = (Arc::new(app.clone()), app.name.as_str().into());
-        Ok(Self { config, name, engine, pre, files: open_dirs(app)?, memories, fingerprint })
+        let files = open_dirs(app)?;
+        Ok(Self { config, name, engine, pre, files, memories, rewindable, fingerprint })
     }
 }
 

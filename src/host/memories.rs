@@ -1,5 +1,6 @@
 //! Linear memories that are used again: each begins as a mapping of the snapshot, and
-//! after an instance only the pages that it wrote are put back.
+//! after an instance, or between two requests of one, only the pages that were written
+//! are put back.
 //!
 //! The runtime's own pool does that too, but gives up when a guest has written to more
 //! than 32 places, and then each request pays for page faults all over again; a
@@ -8,16 +9,21 @@
 #![allow(unsafe_code)]
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use anyhow::{Context, Result, bail, ensure};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType, StackCreator, StackMemory};
 
 use crate::config::ByteSize;
-use crate::sys::memory::{GRAIN, Image, Region};
+use crate::sys::memory::{GRAIN, Image, Piece, Region};
 use crate::sys::page_map::PageMap;
 
 /// Bytes of their own that the memories of a worker keep while nobody uses them.
 const WARM: usize = 8 << 20;
+
+/// Bytes that an instance may change while it is made, to be put back to where it was then:
+/// they are kept for each one, and written each time.
+const MOST_CHANGES: usize = 256 << 10;
 
 /// A memory forgets which pages were ever written after so many uses: all of these
 /// are overwritten each time, whether they were written this time or not.
@@ -37,14 +43,33 @@ pub(super) struct Memories {
 #[derive(Default)]
 struct Idle {
     memories: Vec<Kept>,
-    /// Sum of what these have for their own.
+    /// Sum of what these have for their own, and those of instances that wait.
     resident: usize,
+    /// Memories that instances have got.
+    lent: u64,
+    last_lent: Weak<Mutex<Lent>>,
 }
 
 struct Kept {
     region: Region,
+    /// Bytes of its own while nobody uses it.
     resident: usize,
     uses: u32,
+}
+
+/// A memory that an instance has.
+struct Lent {
+    /// None once it was given back.
+    kept: Option<Kept>,
+    size: usize,
+}
+
+/// The memory of an instance that is put back between two requests.
+pub(super) struct Lease {
+    lent: Arc<Mutex<Lent>>,
+    /// What the instance had made of it when it was ready for its first request.
+    changes: Vec<Piece>,
+    memories: Arc<Memories>,
 }
 
 impl Memories {
@@ -73,8 +98,8 @@ impl Memories {
     /// The one used last, since it is in the caches; or a new one.
     fn take(&self, reserved: usize) -> std::io::Result<Kept> {
         let mut idle = self.idle();
-        if let Some(kept) = idle.memories.pop() {
-            idle.resident -= kept.resident;
+        if let Some(mut kept) = idle.memories.pop() {
+            idle.in_use(&mut kept);
             return Ok(kept);
         }
         drop(idle);
@@ -82,20 +107,98 @@ impl Memories {
         Ok(Kept { region, resident: 0, uses: 0 })
     }
 
-    fn give_back(&self, mut kept: Kept) {
+    fn lend(&self, kept: Kept) -> Arc<Mutex<Lent>> {
+        let lent = Arc::new(Mutex::new(Lent { kept: Some(kept), size: self.initial }));
         let mut idle = self.idle();
+        idle.lent += 1;
+        idle.last_lent = Arc::downgrade(&lent);
+        lent
+    }
+
+    /// Puts back what it held at first; it may keep pages of its own, which are counted.
+    fn restore(&self, kept: &mut Kept, idle: &mut Idle) -> std::io::Result<()> {
+        idle.in_use(kept);
         kept.uses += 1;
         let room = WARM.saturating_sub(idle.resident);
         let map = self.map.get().filter(|_| !kept.uses.is_multiple_of(FORGET));
-        match kept.region.restore(Some(&self.image), self.initial, map, room) {
-            Ok(resident) => {
-                kept.resident = resident;
-                idle.resident += resident;
-                idle.memories.push(kept);
-            }
+        kept.resident = kept.region.restore(Some(&self.image), self.initial, map, room)?;
+        idle.resident += kept.resident;
+        Ok(())
+    }
+
+    fn give_back(&self, mut kept: Kept) {
+        let mut idle = self.idle();
+        match self.restore(&mut kept, &mut idle) {
+            Ok(()) => idle.memories.push(kept),
             // It goes, and nobody sees what is in it.
             Err(error) => tracing::error!("a memory cannot be used again: {error}"),
         }
+    }
+
+    /// How many memories instances have got.
+    pub fn lent(&self) -> u64 {
+        self.idle().lent
+    }
+
+    /// The memory of the instance that has just been made: the only one since so many
+    /// were `lent`.
+    ///
+    /// # Errors
+    /// It is not the only one, it has grown already, or the kernel does not say what was
+    /// written to it.
+    pub fn lease(self: &Arc<Self>, lent: u64) -> Result<Lease> {
+        let map = self.map.get().context("the kernel does not say what it has written")?;
+        let idle = self.idle();
+        let last = idle.last_lent.upgrade().filter(|_| idle.lent == lent + 1);
+        let last = last.context("others were made at the same time")?;
+        drop(idle);
+        let mut found = lock(&last);
+        let Lent { kept: Some(kept), size } = &mut *found else { bail!("its memory is gone") };
+        ensure!(*size == self.initial, "its memory has grown while it was made");
+        let changes = kept.region.changes(&self.image, map, MOST_CHANGES)?;
+        drop(found);
+        Ok(Lease { lent: last, changes, memories: self.clone() })
+    }
+}
+
+impl Idle {
+    /// Counts what it has no longer: somebody uses it.
+    fn in_use(&mut self, kept: &mut Kept) {
+        self.resident -= std::mem::take(&mut kept.resident);
+    }
+}
+
+fn lock(lent: &Mutex<Lent>) -> MutexGuard<'_, Lent> {
+    lent.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Lease {
+    /// Makes the memory what it was when the instance was ready for its first request;
+    /// whoever calls this sees to it that the instance does not run. The runtime asks for
+    /// its size when it grows the next time.
+    ///
+    /// # Errors
+    /// The kernel refuses, or it is gone.
+    pub fn rewind(&self) -> std::io::Result<()> {
+        let mut lent = lock(&self.lent);
+        let Lent { kept, size } = &mut *lent;
+        let kept = kept.as_mut().ok_or(std::io::Error::other("the memory is gone"))?;
+        self.memories.restore(kept, &mut self.memories.idle())?;
+        kept.region.write(&self.changes);
+        *size = self.memories.initial;
+        Ok(())
+    }
+
+    /// Notes that the instance runs again.
+    pub fn resume(&self) {
+        if let Some(kept) = &mut lock(&self.lent).kept {
+            self.memories.idle().in_use(kept);
+        }
+    }
+
+    /// Bytes it has then.
+    pub fn size(&self) -> usize {
+        self.memories.initial
     }
 }
 
@@ -104,9 +207,7 @@ pub(super) struct Creator(pub Arc<Memories>);
 
 /// The memory of one instance.
 struct Memory {
-    /// None once it was given back.
-    kept: Option<Kept>,
-    size: usize,
+    lent: Arc<Mutex<Lent>>,
     reserved: usize,
     memories: Arc<Memories>,
 }
@@ -131,7 +232,7 @@ unsafe impl MemoryCreator for Creator {
         maximum: Option<usize>,
         reserved: Option<usize>,
         guard: usize,
-    ) -> Result<Box<dyn LinearMemory>, String> {
+    ) -> std::result::Result<Box<dyn LinearMemory>, String> {
         let reserved = reserved.or(maximum).unwrap_or(minimum).max(minimum);
         let room = (reserved + guard).next_multiple_of(GRAIN);
         let text = |error: std::io::Error| {
@@ -141,9 +242,8 @@ unsafe impl MemoryCreator for Creator {
             )
         };
         if minimum == self.0.initial && !ty.is_64() && !ty.is_shared() {
-            let kept = Some(self.0.take(room).map_err(text)?);
-            let memories = self.0.clone();
-            return Ok(Box::new(Memory { kept, size: minimum, reserved, memories }));
+            let lent = self.0.lend(self.0.take(room).map_err(text)?);
+            return Ok(Box::new(Memory { lent, reserved, memories: self.0.clone() }));
         }
         let region = Region::new(room, minimum.next_multiple_of(GRAIN), None).map_err(text)?;
         Ok(Box::new(Plain { region, size: minimum, reserved }))
@@ -160,10 +260,11 @@ fn grow(region: &mut Region, size: &mut usize, reserved: usize, new_size: usize)
 }
 
 // SAFETY: the region stays where it is, and is accessible up to `size`, from the time it
-// is made to the time it is dropped.
+// is made to the time it is dropped. It gets smaller only while no guest runs, and the
+// guest is told before it runs again (see `rewind`).
 unsafe impl LinearMemory for Memory {
     fn byte_size(&self) -> usize {
-        self.size
+        lock(&self.lent).size
     }
 
     fn byte_capacity(&self) -> usize {
@@ -171,12 +272,14 @@ unsafe impl LinearMemory for Memory {
     }
 
     fn grow_to(&mut self, new_size: usize) -> wasmtime::Result<()> {
-        let Some(kept) = &mut self.kept else { wasmtime::bail!("the memory is gone") };
-        grow(&mut kept.region, &mut self.size, self.reserved, new_size)
+        let mut lent = lock(&self.lent);
+        let Lent { kept, size } = &mut *lent;
+        let Some(kept) = kept else { wasmtime::bail!("the memory is gone") };
+        grow(&mut kept.region, size, self.reserved, new_size)
     }
 
     fn as_ptr(&self) -> *mut u8 {
-        self.kept.as_ref().map_or(std::ptr::null_mut(), |kept| kept.region.base())
+        lock(&self.lent).kept.as_ref().map_or(std::ptr::null_mut(), |kept| kept.region.base())
     }
 }
 
@@ -201,7 +304,8 @@ unsafe impl LinearMemory for Plain {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if let Some(kept) = self.kept.take() {
+        let kept = lock(&self.lent).kept.take();
+        if let Some(kept) = kept {
             self.memories.give_back(kept);
         }
     }

@@ -13,12 +13,15 @@ mod inspect;
 mod load;
 mod memories;
 mod outgoing;
+mod rewind;
 mod seat;
+mod sections;
 mod snapshot;
 mod source;
 mod ticker;
 mod v02;
 mod v03;
+mod weave;
 
 use std::sync::Arc;
 

@@ -3,19 +3,19 @@
 
 use std::ops::Range;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use wasm_encoder::{Component, DataSection, Module, RawSection, SectionId};
 use wasmparser::{
     ComponentAlias, ComponentOuterAliasKind, ComponentTypeRef, CompositeInnerType, DataKind,
     DataSectionReader, Instance, MemoryType, Operator, Parser, Payload, TypeRef,
 };
 
+use super::engine::WASM_PAGE;
+use super::sections::sections;
+
 /// Content that may be mostly holes, in bytes; beyond it, half has to be data, or
 /// the artifact would be larger than the component by far.
 const SPARSE: usize = 16 << 20;
-
-/// Bytes of a page of wasm.
-const WASM_PAGE: u64 = 64 * 1024;
 
 /// A component without the content of its memory.
 pub(super) struct Snapshot {
@@ -37,7 +37,7 @@ fn try_take(component: &[u8]) -> Result<Option<Snapshot>> {
     let Some(holder) = find_holder(component)? else { return Ok(None) };
     let Some(memory) = content(&holder)? else { return Ok(None) };
     let mut stripped = Component::new();
-    for (id, range) in sections(Parser::new(0), component)? {
+    for (id, range) in sections(component)? {
         if range == holder.module {
             let module = without_content(&component[range])?;
             stripped.section(&RawSection { id, data: &module });
@@ -196,7 +196,7 @@ fn content(holder: &Holder) -> Result<Option<Vec<u8>>> {
 /// what an active one is once it has been applied.
 fn without_content(module: &[u8]) -> Result<Vec<u8>> {
     let mut stripped = Module::new();
-    for (id, range) in sections(Parser::new(0), module)? {
+    for (id, range) in sections(module)? {
         if id != SectionId::Data as u8 {
             stripped.section(&RawSection { id, data: &module[range] });
             continue;
@@ -214,22 +214,6 @@ fn without_content(module: &[u8]) -> Result<Vec<u8>> {
         stripped.section(&data);
     }
     Ok(stripped.finish())
-}
-
-/// The outermost sections: their ids, and where their contents are.
-fn sections(parser: Parser, binary: &[u8]) -> Result<Vec<(u8, Range<usize>)>> {
-    let mut depth = 0;
-    let mut sections = Vec::new();
-    for payload in parser.parse_all(binary) {
-        let payload = payload.context("it is damaged")?;
-        match payload {
-            Payload::Version { .. } => depth += 1,
-            Payload::End(_) => depth -= 1,
-            _ if depth == 1 => sections.extend(payload.as_section()),
-            _ => {}
-        }
-    }
-    Ok(sections)
 }
 
 #[cfg(test)]

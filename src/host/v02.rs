@@ -3,7 +3,8 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use tokio::sync::oneshot;
@@ -19,28 +20,60 @@ use super::app::{App, Call, Request};
 use super::eager::eagerly;
 use super::failure::Failure;
 use super::guest::Guest;
+use super::load::Pre;
 use super::outgoing::Answer;
+use super::rewind::{Beginning, Rewindable};
 use super::ticker::SLICE;
+
+/// Instances that may wait after they were put back to where they began: more are
+/// needed only by an app that waits for others much of its time.
+const MOST_REWOUND: usize = 16;
+
+/// Instances that are made without a thought of putting them back, after one that could
+/// not be: what it did to deserve that, others of the app will do too.
+const NOT_REWOUND: u32 = 8;
 
 /// Instances that wait for another request.
 #[derive(Default)]
-pub(super) struct Idle(Mutex<Vec<Instance>>);
+pub(super) struct Idle {
+    instances: Mutex<Vec<Instance>>,
+    /// As many of the next ones will not be put back.
+    not_rewound: AtomicU32,
+}
 
 pub(super) struct Instance {
     store: Store<Guest>,
     proxy: Proxy,
     /// Requests it may still answer.
     left: u32,
+    /// It has answered one since it was made or put back.
+    used: bool,
+    /// Where it can be put back to.
+    beginning: Option<Beginning>,
 }
 
 impl Idle {
+    fn lock(&self) -> MutexGuard<'_, Vec<Instance>> {
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self) -> Option<Instance> {
         // The one used last: its memory is in the caches.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.lock().pop()
     }
 
     fn put(&self, instance: Instance) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+        self.lock().push(instance);
+    }
+
+    fn not_put_back(&self, app: &App, why: &anyhow::Error) {
+        tracing::debug!(app = app.loaded.config.name, "an instance is not put back: {why:#}");
+        self.not_rewound.store(NOT_REWOUND, Relaxed);
+    }
+
+    /// Whether the next instance is to be one that can be put back.
+    fn wants_rewindable(&self) -> bool {
+        self.not_rewound.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err()
     }
 }
 
@@ -59,10 +92,14 @@ pub(super) async fn run(app: Arc<App>, request: Request, call: Call, mut answer:
 }
 
 async fn serve(app: &App, request: Request, call: &Call, answer: &mut Answer) -> Result<(), Failure> {
-    let (mut instance, without_answer) = match app.idle.take() {
-        Some(instance) => (instance, Failure::NotReusable),
-        None => (instantiate(app).await?, Failure::NoResponse),
+    let mut instance = match app.idle.take() {
+        Some(instance) => instance,
+        None => instantiate(app).await?,
     };
+    let without_answer = if instance.used { Failure::NotReusable } else { Failure::NoResponse };
+    if let Some(beginning) = instance.beginning.as_ref().filter(|_| !instance.used) {
+        beginning.resume(&mut instance.store);
+    }
     instance.store.data().begin(&call.id);
     // Its last one is long past, if it has waited for this request.
     instance.store.set_epoch_deadline(SLICE);
@@ -117,10 +154,27 @@ async fn serve(app: &App, request: Request, call: &Call, answer: &mut Answer) ->
         return Err(Failure::Incomplete);
     }
     instance.left -= 1;
-    if instance.left > 0 {
+    instance.used = true;
+    if instance.left > 0 || instance.rewind(app).await {
         app.idle.put(instance);
     }
     Ok(())
+}
+
+impl Instance {
+    /// Puts it back to where it began; whether that was done.
+    async fn rewind(&mut self, app: &App) -> bool {
+        let Some(beginning) = self.beginning.as_ref().filter(|_| app.idle.lock().len() < MOST_REWOUND) else {
+            return false;
+        };
+        let guest = app.loaded.guest(&app.egress);
+        if let Err(error) = beginning.rewind(&mut self.store, guest).await {
+            app.idle.not_put_back(app, &error);
+            return false;
+        }
+        (self.left, self.used) = (app.requests_per_instance(), false);
+        true
+    }
 }
 
 /// Hands over what the guest has set; the body that follows.
@@ -146,10 +200,24 @@ pub(super) async fn try_instance(app: &App, deadline: Instant) -> Result<(), Fai
 
 async fn instantiate(app: &App) -> Result<Instance, Failure> {
     let mut store = app.loaded.store(&app.egress);
-    let super::load::Pre::V02(pre) = &app.loaded.pre else { unreachable!("run() is chosen by generation") };
-    let proxy = pre.instantiate_async(&mut store).await.map_err(|error| match Failure::from_call(error) {
+    let Pre::V02(pre, indices) = &app.loaded.pre else { unreachable!("run() is chosen by generation") };
+    let rewindable = app.loaded.rewindable.as_ref().filter(|_| app.idle.wants_rewindable());
+    let before = rewindable.map_or(0, Rewindable::before);
+    let unmade = |error| match Failure::from_call(error) {
         Failure::Trap(error) => Failure::Instantiate(error),
         other => other,
-    })?;
-    Ok(Instance { store, proxy, left: app.requests_per_instance() })
+    };
+    let instance = pre.instantiate_async(&mut store).await.map_err(unmade)?;
+    let proxy = indices.load(&mut store, &instance).map_err(unmade)?;
+    let beginning = match rewindable {
+        Some(rewindable) => match rewindable.note(before, &mut store, &instance).await {
+            Ok(beginning) => Some(beginning),
+            Err(error) => {
+                app.idle.not_put_back(app, &error);
+                None
+            }
+        },
+        None => None,
+    };
+    Ok(Instance { store, proxy, left: app.requests_per_instance(), used: false, beginning })
 }

@@ -30,6 +30,9 @@ pub fn keep_freed(bytes: i32) {
     let _ = bytes;
 }
 
+/// The smallest pages there are, in bytes.
+const PAGE: usize = 4096;
+
 /// Runs of pages that the first call reports, and each further one: the kernel takes
 /// memory for as many, and most guests write to few places.
 const RUNS: (usize, usize) = (32, 512);
@@ -66,6 +69,13 @@ impl Image {
         let bytes = unsafe { std::slice::from_raw_parts(start.as_ptr().cast::<u8>(), whole) };
         Ok(Self { file, offset, bytes })
     }
+}
+
+/// Bytes of a region that are not as at first, and where they begin.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece {
+    offset: usize,
+    bytes: Box<[u8]>,
 }
 
 /// Reserved address space; its begin is accessible, and holds an image followed by
@@ -224,6 +234,57 @@ impl Region {
             }
         }
         Ok(Some(resident))
+    }
+
+    /// What of its accessible begin is not as at first; by the smallest pages there are.
+    ///
+    /// # Errors
+    /// The page map cannot be read, or these are more than `most` bytes.
+    pub fn changes(&mut self, image: &Image, map: &PageMap, most: usize) -> io::Result<Vec<Piece>> {
+        let base = self.base.as_ptr() as usize;
+        let (mut from, end) = (base, base + self.accessible);
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut runs = vec![Run::default(); RUNS.1];
+        while from < end {
+            let (found, walked) = map.scan(from, end, &mut runs)?;
+            for run in &runs[..found] {
+                let (offset, length) = (run.start as usize - base, (run.end - run.start) as usize);
+                // SAFETY: the range is accessible, the region owns it, and `&mut` says
+                // that nobody else uses it now.
+                let bytes = unsafe {
+                    std::slice::from_raw_parts(self.base.as_ptr().cast::<u8>().add(offset), length)
+                };
+                let original = image.bytes.get(offset..).unwrap_or_default();
+                for (page, at) in bytes.chunks(PAGE).zip((0..).step_by(PAGE)) {
+                    let original = original.get(at..).unwrap_or_default();
+                    let (head, tail) = page.split_at(original.len().min(page.len()));
+                    if head != &original[..head.len()] || tail.iter().any(|byte| *byte != 0) {
+                        if (pieces.len() + 1) * PAGE > most {
+                            return Err(io::Error::other(format!("it has changed more than {most} bytes")));
+                        }
+                        pieces.push(Piece { offset: offset + at, bytes: page.into() });
+                    }
+                }
+            }
+            if walked <= from {
+                return Err(io::Error::other("the page map makes no progress"));
+            }
+            from = walked;
+        }
+        Ok(pieces)
+    }
+
+    /// Makes it what it was when `changes` were found.
+    pub fn write(&mut self, changes: &[Piece]) {
+        for Piece { offset, bytes } in changes {
+            assert!(offset + bytes.len() <= self.accessible, "within what is accessible");
+            // SAFETY: the range is accessible, the region owns it, and `&mut` says that
+            // nobody else uses it now.
+            let place = unsafe {
+                std::slice::from_raw_parts_mut(self.base.as_ptr().cast::<u8>().add(*offset), bytes.len())
+            };
+            place.copy_from_slice(bytes);
+        }
     }
 
     /// The address of a byte of it.

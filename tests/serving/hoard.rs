@@ -32,6 +32,22 @@ pub enum Memory {
     Snapshot,
     /// The runtime, since there are two memories.
     Runtime,
+    /// The host, which puts the whole instance back: it has nothing that changes tables.
+    Rewound,
+    /// The host, which does not put the instance back: it has asked for something
+    /// while it was made.
+    Asking,
+    /// The host, which must not believe functions that call themselves its own.
+    Posing,
+}
+
+impl Memory {
+    pub const ALL: [Self; 5] = [Self::Snapshot, Self::Runtime, Self::Rewound, Self::Asking, Self::Posing];
+
+    /// Whether its instances change their tables and drop their segments.
+    pub fn changes_tables(self) -> bool {
+        !matches!(self, Self::Rewound | Self::Asking)
+    }
 }
 
 /// What it is to do once it has looked.
@@ -231,27 +247,83 @@ pub fn reset(connection: Connection) {
     drop(connection);
 }
 
+/// What it does with tables and segments, if it does.
+const CHANGES_TABLES: &str = r#"
+    (func $fill-table (table.fill $table (i32.const 0) (ref.func $secret) (table.size $table)))
+    (func $elements-are-spare (result i32)
+      (table.init $table $spare-functions (i32.const 9) (i32.const 0) (i32.const 1))
+      (i64.eq (call_indirect $table (type $word) (i32.const 9)) (i64.const 7)))
+    (func (export "drop") (data.drop $spare-bytes) (elem.drop $spare-functions))
+    (func (export "lengthen") (param $elements i32) (result i32)
+      (table.grow $table (ref.func $secret) (local.get $elements)))"#;
+/// What it does instead; and it begins with work of its own, whose outcome has to stay.
+const LEAVES_TABLES: &str = r#"
+    (func $fill-table)
+    (func $elements-are-spare (result i32) (i32.const 1))
+    (func (export "drop"))
+    (func (export "lengthen") (param i32) (result i32) (table.size $table))
+    (func $begin
+      (global.set $i64 (i64.const 64))
+      (i64.store (i32.const {BEGUN}) (i64.mul (i64.const {BEGUN}) (i64.const {FACTOR})))
+      (drop (memory.grow (i32.const 0))))
+    (start $begin)"#;
+
+/// A module that does so.
+const ASKS: &str = r#"
+  (core func $early-fields (canon lower (func $http "[constructor]fields")))
+  (core func $early-drop (canon resource.drop $fields))
+  (core module $Asks
+    (import "host" "fields" (func $fields (result i32)))
+    (import "host" "drop" (func $drop (param i32)))
+    (func $ask (call $drop (call $fields)))
+    (start $ask))
+  (core instance (instantiate $Asks
+    (with "host" (instance (export "fields" (func $early-fields)) (export "drop" (func $early-drop))))))"#;
+
+/// Functions with the names of those that the host adds, which do nothing.
+const POSES: &str = r#"
+  (core module $Poses
+    (func (export "save"))
+    (func (export "rewind") (param i32 i32 i32) (result i32) (i32.const {PAGES})))
+  (core instance $poses (instantiate $Poses))
+  (func $save (canon lift (core func $poses "save")))
+  (func $rewind (param "handles" u32) (param "request" u32) (param "fields" u32) (result u32)
+    (canon lift (core func $poses "rewind")))
+  (export "wasgun-save" (func $save))
+  (export "wasgun-rewind" (func $rewind))"#;
+
+/// A word of the content that is only there once it has begun.
+const BEGUN: u64 = CONTENT + 5 * 4096;
+
 /// hello.wat, with another middle.
 fn component(memory: Memory, pages: u32) -> String {
     let hello = include_str!("../../guests/hello.wat");
     let (begin, _) = hello.split_once("  ;; ---- The memory").expect("its imports come first");
     let end = &hello[hello.find("  (func $handle (param \"request\"").expect("its export comes last")..];
     let another = match memory {
-        Memory::Snapshot => "",
         Memory::Runtime => "(core module (memory 1))",
+        Memory::Snapshot | Memory::Rewound => "",
+        Memory::Asking => ASKS,
+        Memory::Posing => POSES,
     };
+    let begins = !memory.changes_tables();
+    let (tables, i64) = if begins { (LEAVES_TABLES, 0) } else { (CHANGES_TABLES, 64) };
+    let word = |at: u64| if begins && at == BEGUN { 0 } else { at.wrapping_mul(FACTOR) };
     let content: String = (CONTENT..CONTENT + LENGTH)
         .step_by(8)
-        .flat_map(|at| at.wrapping_mul(FACTOR).to_le_bytes())
+        .flat_map(|at| word(at).to_le_bytes())
         .map(|byte| format!("\\{byte:02x}"))
         .collect();
     let middle = include_str!("hoard.wat")
+        .replace("{TABLES}", tables)
+        .replace("{ANOTHER}", another)
+        .replace("{I64}", &i64.to_string())
+        .replace("{BEGUN}", &BEGUN.to_string())
         .replace("{SECRET}", &SECRET.to_string())
         .replace("{FACTOR}", &FACTOR.to_string())
         .replace("{LENGTH}", &LENGTH.to_string())
         .replace("{CONTENT}", &content)
         .replace("{PAGES}", &pages.to_string())
-        .replace("{ELEMENTS}", &ELEMENTS.to_string())
-        .replace("{ANOTHER}", another);
+        .replace("{ELEMENTS}", &ELEMENTS.to_string());
     [begin, &middle, end].concat()
 }

@@ -17,7 +17,7 @@
     (elem declare func $secret)
 
     (global $i32 (mut i32) (i32.const 32))
-    (global $i64 (mut i64) (i64.const 64))
+    (global $i64 (mut i64) (i64.const {I64}))
     (global $f64 (mut f64) (f64.const 6.4))
 
     ;; For the path, and it alone.
@@ -74,12 +74,9 @@
     ;; Traps if one of the segments is gone: there is no other way to ask for them.
     (func (export "segments") (result i32)
       (memory.init $spare-bytes (i32.const 0x80) (i32.const 0) (i32.const 8))
-      (table.init $table $spare-functions (i32.const 9) (i32.const 0) (i32.const 1))
       (i32.and
         (i64.eq (i64.load (i32.const 0x80)) (i64.const 0x2121216572617073)) ;; spare!!!
-        (i64.eq (call_indirect $table (type $word) (i32.const 9)) (i64.const 7))))
-
-    (func (export "drop") (data.drop $spare-bytes) (elem.drop $spare-functions))
+        (call $elements-are-spare)))
 
     (func (export "beyond") (result i32) (i32.load (call $end)))
 
@@ -91,8 +88,7 @@
       (call $words (local.get $begin))
       (i32.add))
 
-    (func (export "lengthen") (param $elements i32) (result i32)
-      (table.grow $table (ref.func $secret) (local.get $elements)))
+    {TABLES}
 
     ;; Every $stride-th page, every global and every element; $amid: 1 traps, 2 never ends.
     (func (export "fill") (param $stride i32) (param $amid i32)
@@ -100,7 +96,7 @@
       (global.set $i32 (i32.wrap_i64 (i64.const {SECRET})))
       (global.set $i64 (i64.const {SECRET}))
       (global.set $f64 (f64.reinterpret_i64 (i64.const {SECRET})))
-      (table.fill $table (i32.const 0) (ref.func $secret) (table.size $table))
+      (call $fill-table)
       (loop $next
         (local.set $at (select (i32.shl (local.get $page) (i32.const 12)) (i32.const 0x200) (local.get $page)))
         (if (i32.eqz (i32.rem_u (local.get $page) (local.get $stride)))

@@ -1,6 +1,8 @@
 //! Requests share nothing: whatever one leaves in its instance, the next one finds it as
 //! the component says, whichever way memories are put back.
 
+use std::time::{Duration, Instant};
+
 use super::hoard::{Act, Ask, FEW_PAGES, Found, Hoard, Memory, PAGES, reset};
 use super::support::client::Connection;
 use super::support::{eventually, processes};
@@ -36,10 +38,71 @@ fn assert_that_nothing_is_kept(hoard: &mut Hoard) {
 
 const ONE_BY_ONE: &str = "instances are allocated one by one";
 
+/// What the log says, for those who look closely, when instances are made anew each time.
+const ANEW: &str = "not put back";
+
+#[test]
+fn an_instance_that_is_put_back_shows_nothing() {
+    let mut hoard = Hoard::start(Memory::Rewound, PAGES, &["--log-level", "debug"]);
+    assert_that_nothing_is_kept(&mut hoard);
+    assert_eq!(hoard.server.count_log(ANEW), 0);
+    // More resources than are looked for.
+    hoard.assert_fresh(Ask { leak: 100, ..EVERYTHING });
+    hoard.assert_fresh(Ask::little());
+    assert_eq!(hoard.server.count_log(ANEW), 1);
+}
+
+#[test]
+fn an_instance_that_asks_the_host_when_it_begins_is_made_anew() {
+    let mut hoard = Hoard::start(Memory::Asking, FEW_PAGES, &["--log-level", "debug"]);
+    for _ in 0..10 {
+        hoard.assert_fresh(EVERYTHING);
+    }
+    assert!(hoard.server.count_log(ANEW) > 0);
+}
+
 #[test]
 fn a_memory_that_is_used_again_shows_nothing() {
     let mut hoard = Hoard::start(Memory::Snapshot, PAGES, &[]);
     assert_that_nothing_is_kept(&mut hoard);
+}
+
+#[test]
+fn an_instance_that_poses_as_one_that_can_be_put_back_is_made_anew() {
+    let mut hoard = Hoard::start(Memory::Posing, FEW_PAGES, &["--log-level", "debug"]);
+    for grow in [0, 1, 64] {
+        let ask = Ask { grow, lengthen: 700, ..Ask::default() };
+        hoard.assert_fresh(ask);
+        hoard.assert_fresh(ask);
+    }
+    assert_eq!(hoard.server.count_log(ANEW), 1);
+}
+
+#[test]
+fn what_compilers_make_can_be_put_back() {
+    for guest in ["hello", "echo", "probe"] {
+        let server = serve(guest, &["-w", "1", "--log-level", "debug"]);
+        let mut connection = Connection::open(&server.address);
+        for _ in 0..3 {
+            assert_eq!(connection.get("/hello").unwrap().status, 200);
+        }
+        assert_eq!(server.count_log(ANEW), 0, "{guest}");
+    }
+}
+
+#[test]
+fn clocks_begin_with_the_request() {
+    each_generation(|guest| {
+        let server = serve(guest, &["-w", "1"]);
+        let mut connection = Connection::open(&server.address);
+        for _ in 0..5 {
+            // So that a clock which went on since the last one would tell.
+            std::thread::sleep(Duration::from_millis(20));
+            let asked = Instant::now();
+            let told: u64 = connection.get("/clock").unwrap().text().trim().parse().unwrap();
+            assert!(u128::from(told) <= asked.elapsed().as_nanos(), "{told} ns");
+        }
+    });
 }
 
 #[test]
@@ -62,16 +125,18 @@ fn without_address_space_for_a_pool_nothing_shows_either() {
 
 #[test]
 fn a_memory_that_forgets_what_was_written_shows_nothing() {
-    let mut hoard = Hoard::start(Memory::Snapshot, FEW_PAGES, &[]);
-    // It does so once in 1024 uses.
-    for number in 0..1100 {
-        hoard.assert_fresh(Ask { stride: 1 + number % 7, grow: number % 3, ..Ask::default() });
+    for memory in [Memory::Snapshot, Memory::Rewound] {
+        let mut hoard = Hoard::start(memory, FEW_PAGES, &[]);
+        // It does so once in 1024 uses.
+        for number in 0..1100 {
+            hoard.assert_fresh(Ask { stride: 1 + number % 7, grow: number % 3, ..Ask::default() });
+        }
     }
 }
 
 #[test]
 fn an_instance_that_failed_leaves_nothing() {
-    for memory in [Memory::Snapshot, Memory::Runtime] {
+    for memory in Memory::ALL {
         let mut hoard = Hoard::start(memory, PAGES, &["--request-timeout", "1s"]);
         let ask = Ask { grow: 0, ..EVERYTHING };
         for grow in [0, 64, 1] {
@@ -96,7 +161,7 @@ fn answer(connection: &mut Connection) -> Found {
 
 #[test]
 fn a_client_that_goes_away_leaves_nothing() {
-    for memory in [Memory::Snapshot, Memory::Runtime] {
+    for memory in Memory::ALL {
         let mut hoard = Hoard::start(memory, PAGES, &[]);
         for grow in [0, 64, 1] {
             let ask = Ask { grow, ..EVERYTHING };
@@ -111,7 +176,7 @@ fn a_client_that_goes_away_leaves_nothing() {
 #[test]
 fn instances_at_the_same_time_share_nothing_with_each_other_or_the_next() {
     const ALL: usize = 5;
-    for memory in [Memory::Snapshot, Memory::Runtime] {
+    for memory in Memory::ALL {
         let args = ["--max-concurrency", "5"];
         let mut hoard = Hoard::start(memory, PAGES, &args);
         // Their memories come back in an order that changes.
@@ -189,7 +254,7 @@ fn peak(hoard: &Hoard) -> u32 {
 
 #[test]
 fn limits_hold_and_what_one_request_took_is_given_back() {
-    for memory in [Memory::Snapshot, Memory::Runtime] {
+    for memory in Memory::ALL {
         let mut hoard = Hoard::start(memory, PAGES, &["--memory-limit", "64MiB"]);
         let fresh = hoard.fresh;
         hoard.assert_fresh(Ask::little());
@@ -197,12 +262,17 @@ fn limits_hold_and_what_one_request_took_is_given_back() {
         for _ in 0..3 {
             let refused = Ask { grow: 1024, ..Ask::default() };
             assert_eq!(hoard.find(refused), Found { grown: -1, ..fresh }, "{memory:?}");
-            // 64 MiB of elements, and what there is already.
-            let refused = Ask { lengthen: 8 << 20, ..Ask::default() };
-            assert_eq!(hoard.find(refused), Found { lengthened: -1, ..fresh }, "{memory:?}");
-            // Each of them alone would do.
-            let refused = Ask { grow: 900, lengthen: 1 << 20, ..Ask::default() };
-            assert_eq!(hoard.find(refused), Found { lengthened: -1, ..fresh }, "{memory:?}");
+            if memory.changes_tables() {
+                // 64 MiB of elements, and what there is already.
+                let refused = Ask { lengthen: 8 << 20, ..Ask::default() };
+                assert_eq!(hoard.find(refused), Found { lengthened: -1, ..fresh }, "{memory:?}");
+                // Each of them alone would do.
+                let refused = Ask { grow: 900, lengthen: 1 << 20, ..Ask::default() };
+                assert_eq!(hoard.find(refused), Found { lengthened: -1, ..fresh }, "{memory:?}");
+            }
+            // As much as there is, for one request as for the next.
+            hoard.assert_fresh(Ask { grow: 900, ..Ask::default() });
+            hoard.assert_fresh(Ask { grow: 900, ..Ask::default() });
             assert!(peak(&hoard) > 60, "it was all written to");
             assert_eq!(hoard.get(Ask { leak: 20_000, ..Ask::default() }).status, 500);
             hoard.assert_fresh(Ask { leak: 5000, ..Ask::default() });

@@ -107,6 +107,10 @@ fn print(request: &Request, mut to: impl Write) -> Answer {
     }
 }
 
+pub async fn clock(_: Request) -> Answer {
+    text(200, &format!("{}\n", monotonic_clock::now()))
+}
+
 pub async fn random(_: Request) -> Answer {
     text(200, &format!("{}\n", hex(&get_random_bytes(16))))
 }

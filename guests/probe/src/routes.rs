@@ -46,6 +46,7 @@ const ROUTES: &[(&str, &str, &str, Route)] = &[
     ("/write", "path=P", "writes the body to a file", system::write),
     ("/stdout", "text=T&lines=N", "prints to stdout", system::stdout),
     ("/stderr", "text=T&lines=N", "prints to stderr", system::stderr),
+    ("/clock", "", "nanoseconds on the monotonic clock", system::clock),
     ("/random", "", "16 random bytes", system::random),
 
     ("/outbound", "url=U&first-byte-ms=N", "fetches that URL", outbound::outbound),

@@ -105,6 +105,10 @@ fn print(request: &Request, mut to: impl Write, reply: Reply) {
     }
 }
 
+pub fn clock(_: Request, reply: Reply) {
+    reply.text(200, &format!("{}\n", monotonic_clock::now()));
+}
+
 pub fn random(_: Request, reply: Reply) {
     reply.text(200, &format!("{}\n", hex(&get_random_bytes(16))));
 }
