@@ -228,7 +228,7 @@ mod tests {
             initial_memory: 0,
             tables: 1,
             initial_table: 0,
-            made_anew: None,
+            afterwards: crate::artifact::Afterwards::PutBack,
         },
     };
 

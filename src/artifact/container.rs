@@ -42,8 +42,17 @@ pub struct Needs {
     pub tables: u32,
     /// Elements the largest of them starts with.
     pub initial_table: u64,
-    /// Why instances cannot be put back to where they began; none if they can.
-    pub made_anew: Option<String>,
+    /// What becomes of an instance that has answered.
+    pub afterwards: Afterwards,
+}
+
+/// What becomes of an instance that has answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Afterwards {
+    /// It is put back to where it began, by functions that the component was given.
+    PutBack,
+    /// Another one is made, since it cannot be put back: why.
+    MadeAnew(String),
 }
 
 /// What there is to store.
@@ -204,7 +213,7 @@ mod tests {
             initial_memory: 65536,
             tables: 2,
             initial_table: 9,
-            made_anew: Some("why".to_owned()),
+            afterwards: Afterwards::MadeAnew("why".to_owned()),
         }
     }
 

@@ -9,7 +9,7 @@ mod cache;
 mod container;
 
 pub use cache::{Cache, Lock};
-pub use container::{Artifact, Content, FORMAT, Needs, Span};
+pub use container::{Afterwards, Artifact, Content, FORMAT, Needs, Span};
 
 /// Name of an artifact: in the cache a hash of everything that it depends on,
 /// elsewhere one of its content.

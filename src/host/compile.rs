@@ -1,12 +1,15 @@
 //! Ahead-of-time compilation; only ever called in a short-lived child.
 
+use std::borrow::Cow;
+
 use anyhow::{Context, Result, anyhow};
 use wasmtime::component::Component;
 
 use super::engine::WASM_PAGE;
 use super::inspect::{Wasi, inspect, to_binary};
-use super::{engine, snapshot, source, weave};
-use crate::artifact::{Artifact, Cache, Content, Needs};
+use super::snapshot::{self, Snapshot};
+use super::{engine, source, weave};
+use crate::artifact::{Afterwards, Artifact, Cache, Content, Needs};
 use crate::config::AppConfig;
 
 /// Makes sure that `app` is in the cache; another process that compiles the
@@ -57,21 +60,20 @@ impl Compiled {
 }
 
 fn compile(engine: &wasmtime::Engine, wasi: Wasi, binary: &[u8]) -> Result<Compiled> {
-    let mut snapshot = snapshot::take(binary);
-    let woven = match &snapshot {
-        Some(snapshot) if wasi == Wasi::V02 => weave::weave(&snapshot.component),
-        Some(_) => Err(anyhow!("it is of generation 0.3")),
-        None => Err(anyhow!("its memory is the runtime's")),
+    let (binary, memory, afterwards) = match snapshot::take(binary) {
+        None => (binary.into(), Vec::new(), Afterwards::MadeAnew("its memory is the runtime's".to_owned())),
+        Some(Snapshot { component, memory }) => {
+            let woven = match wasi {
+                Wasi::V02 => weave::weave(&component),
+                Wasi::V03 => Err(anyhow!("it is of generation 0.3")),
+            };
+            match woven {
+                Ok(woven) => (Cow::Owned(woven), memory, Afterwards::PutBack),
+                Err(why) => (component.into(), memory, Afterwards::MadeAnew(format!("{why:#}"))),
+            }
+        }
     };
-    let (woven, made_anew) = match woven {
-        Ok(woven) => (Some(woven), None),
-        Err(why) => (None, Some(format!("{why:#}"))),
-    };
-    if let (Some(snapshot), Some(woven)) = (&mut snapshot, woven) {
-        snapshot.component = woven;
-    }
-    let binary = snapshot.as_ref().map_or(binary, |snapshot| &snapshot.component);
-    let component = Component::from_binary(engine, binary)?;
+    let component = Component::from_binary(engine, &binary)?;
     let required = component
         .resources_required()
         .context("it instantiates modules that it imports, which wasgun does not support")?;
@@ -84,8 +86,7 @@ fn compile(engine: &wasmtime::Engine, wasi: Wasi, binary: &[u8]) -> Result<Compi
         initial_memory: required.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE),
         tables: required.num_tables,
         initial_table: required.max_initial_table_size.unwrap_or(0),
-        made_anew,
+        afterwards,
     };
-    let memory = snapshot.map(|snapshot| snapshot.memory).unwrap_or_default();
     Ok(Compiled { image: component.serialize()?, memory, needs })
 }

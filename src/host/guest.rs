@@ -15,12 +15,10 @@ use super::failure::Failure;
 use super::guest_output::Printer;
 use super::load::LoadedApp;
 use super::ticker::SLICE;
+use super::weave::MOST_HANDLES;
 
 /// Most resources (bodies, fields, streams, files) an instance may hold.
 const MAX_RESOURCES: usize = 10_000;
-
-/// Most resources that an instance may have had at the same time to be put back.
-const MAX_REWOUND: u32 = 64;
 
 /// What an instance has left when it has answered: guests whose garbage is collected
 /// rarely give back what they got first.
@@ -141,27 +139,28 @@ impl Guest {
                 () => bail!("it has kept resources of the host"),
             }
         }
-        // The iterator's bound is the length of the table, free places included.
+        // The iterator's bound is the length of the table, free places included: as many as
+        // handles, at least, since each handle has a place of its own for as long as it lives.
         let (_, places) = self.table.iter_mut().size_hint();
         let places = places.and_then(|places| u32::try_from(places).ok());
-        let handles = places.filter(|places| *places <= MAX_REWOUND).context("it had very many resources")?;
-        // With these places, so that the next time they are counted too.
+        let handles =
+            places.filter(|places| *places <= MOST_HANDLES).context("it had very many resources")?;
+        // The table stays until what is left in it was dropped by its handles.
         std::mem::swap(&mut self.table, &mut other.table);
         other.budget.used = used;
         *self = other;
         Ok(Left { handles, request, fields })
     }
 
-    /// Drops the options of requests, which nobody else does.
+    /// Forgets the table of the last request, in which only options may be left: the host
+    /// keeps those that it was given.
     ///
     /// # Errors
-    /// The instance has something else of the host.
-    pub fn forget_options(&mut self) -> anyhow::Result<()> {
-        if !self.table.is_empty() {
-            let only_options = self.table.iter_mut().all(|resource| resource.is::<RequestOptions>());
-            ensure!(only_options, "it has kept resources of the host");
-            self.table = empty_table();
-        }
+    /// There is something else.
+    pub fn forget_table(&mut self) -> anyhow::Result<()> {
+        let only_options = self.table.iter_mut().all(|resource| resource.is::<RequestOptions>());
+        ensure!(only_options, "it has kept resources of the host");
+        self.table = empty_table();
         Ok(())
     }
 

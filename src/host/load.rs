@@ -17,7 +17,7 @@ use super::inspect::Wasi;
 use super::memories::Memories;
 use super::rewind::Rewindable;
 use super::{engine, source};
-use crate::artifact::{Artifact, Cache, Fingerprint};
+use crate::artifact::{Afterwards, Artifact, Cache, Fingerprint};
 use crate::config::{AppConfig, AppSource, ByteSize, Config, DirAccess, PoolConfig};
 use crate::sys::memory::Image;
 
@@ -127,10 +127,10 @@ impl LoadedApp {
         // this is a sealed copy. So nobody else writes to it while it is mapped.
         let component = unsafe { Component::deserialize_file(&engine, path)? };
         let pre = linker(&engine, wasi)?.instantiate_pre(&component)?;
-        let rewindable = match (&needs.made_anew, &memories) {
-            (None, Some(memories)) => Some(Rewindable::new(&component, memories)?),
-            (why, _) => {
-                let why = why.as_deref().unwrap_or("its memory is the runtime's");
+        let rewindable = match (&needs.afterwards, &memories) {
+            (Afterwards::PutBack, Some(memories)) => Some(Rewindable::new(&component, memories)?),
+            (Afterwards::PutBack, None) => bail!("its memory is not what it was compiled with"),
+            (Afterwards::MadeAnew(why), _) => {
                 tracing::debug!(app = app.name, "instances are not put back, but made anew: {why}");
                 None
             }

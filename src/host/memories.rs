@@ -83,8 +83,13 @@ impl Memories {
     pub fn keep_pages(&self) {
         match PageMap::of_this_process() {
             Ok(map) => drop(self.map.set(map)),
-            Err(error) => tracing::debug!("memories are given back after each use: no page map: {error}"),
+            Err(error) => tracing::debug!("no instance is put back: no page map: {error}"),
         }
+    }
+
+    /// Whether they do.
+    pub fn keep_their_pages(&self) -> bool {
+        self.map.get().is_some()
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {

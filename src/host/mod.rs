@@ -40,7 +40,9 @@ pub use wasmtime_wasi_http::{Error as BodyError, WasiBody as RequestBody};
 pub fn start(apps: Vec<LoadedApp>, response_buffer: usize) -> std::io::Result<Vec<Arc<App>>> {
     // Only without swap: a page that was swapped out would have to be read back only
     // to be overwritten.
-    if !engine::swap_exists() {
+    if engine::swap_exists() {
+        tracing::debug!("no instance is put back: there is swap");
+    } else {
         apps.iter().filter_map(|app| app.memories.as_ref()).for_each(|memories| memories.keep_pages());
     }
     let engines = apps.iter().map(|app| app.engine.clone()).collect();

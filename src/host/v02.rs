@@ -201,7 +201,8 @@ pub(super) async fn try_instance(app: &App, deadline: Instant) -> Result<(), Fai
 async fn instantiate(app: &App) -> Result<Instance, Failure> {
     let mut store = app.loaded.store(&app.egress);
     let Pre::V02(pre, indices) = &app.loaded.pre else { unreachable!("run() is chosen by generation") };
-    let rewindable = app.loaded.rewindable.as_ref().filter(|_| app.idle.wants_rewindable());
+    let rewindable = app.loaded.rewindable.as_ref().filter(|rewindable| rewindable.is_possible());
+    let rewindable = rewindable.filter(|_| app.idle.wants_rewindable());
     let before = rewindable.map_or(0, Rewindable::before);
     let unmade = |error| match Failure::from_call(error) {
         Failure::Trap(error) => Failure::Instantiate(error),
@@ -209,15 +210,16 @@ async fn instantiate(app: &App) -> Result<Instance, Failure> {
     };
     let instance = pre.instantiate_async(&mut store).await.map_err(unmade)?;
     let proxy = indices.load(&mut store, &instance).map_err(unmade)?;
-    let beginning = match rewindable {
-        Some(rewindable) => match rewindable.note(before, &mut store, &instance).await {
-            Ok(beginning) => Some(beginning),
-            Err(error) => {
-                app.idle.not_put_back(app, &error);
-                None
-            }
-        },
-        None => None,
+    let beginning = rewindable.map(|rewindable| rewindable.beginning(before, &mut store, &instance));
+    let beginning = match beginning.transpose() {
+        Ok(beginning) => beginning,
+        Err(error) => {
+            app.idle.not_put_back(app, &error);
+            None
+        }
     };
+    if let Some(beginning) = &beginning {
+        beginning.save(&mut store).await.map_err(unmade)?;
+    }
     Ok(Instance { store, proxy, left: app.requests_per_instance(), used: false, beginning })
 }

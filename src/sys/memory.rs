@@ -168,7 +168,7 @@ impl Region {
     /// them; without one, or beyond, the kernel takes all of them back.
     ///
     /// # Errors
-    /// The kernel refuses; then the region is not to be used again.
+    /// The kernel refuses; then the region is not to be used before this has succeeded.
     pub fn restore(
         &mut self,
         image: Option<&Image>,

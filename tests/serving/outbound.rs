@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use super::secrecy::assert_made_anew;
 use super::support::Server;
 use super::support::client::Response;
 use super::{each_generation, encoded, get, serve};
@@ -88,6 +89,17 @@ fn a_guest_reaches_what_it_may_over_connections_that_are_kept() {
         }
         assert_eq!(target.connections(), 1, "each instance is new, the connection is not");
     });
+}
+
+#[test]
+fn a_guest_that_has_reached_others_can_be_put_back() {
+    let target = Target::start();
+    let allowed = format!("127.0.0.1:{}", target.port);
+    let server = serve("probe", &["-w", "1", "--log-level", "debug", "--allow-outbound", &allowed]);
+    for _ in 0..3 {
+        assert_eq!(target.fetch(&server, "127.0.0.1", "/").status, 200);
+    }
+    assert_made_anew(&server, 0..=0);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Requests share nothing: whatever one leaves in its instance, the next one finds it as
 //! the component says, whichever way memories are put back.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::hoard::{Act, Ask, FEW_PAGES, Found, Hoard, Memory, PAGES, reset};
 use super::support::client::Connection;
-use super::support::{eventually, processes};
+use super::support::{Server, eventually, processes};
 use super::{each_generation, get, serve};
 
 /// What memories keep for their own between requests, in MiB.
@@ -38,18 +39,25 @@ fn assert_that_nothing_is_kept(hoard: &mut Hoard) {
 
 const ONE_BY_ONE: &str = "instances are allocated one by one";
 
-/// What the log says, for those who look closely, when instances are made anew each time.
-const ANEW: &str = "not put back";
+/// Whether the log says, for those who look closely, so often that instances are made anew.
+#[track_caller]
+pub fn assert_made_anew(server: &Server, times: RangeInclusive<usize>) {
+    // None can be put back where there is swap, or no page map.
+    if server.count_log("no instance is put back") == 0 {
+        let counted = server.count_log("not put back");
+        assert!(times.contains(&counted), "{counted} times");
+    }
+}
 
 #[test]
 fn an_instance_that_is_put_back_shows_nothing() {
     let mut hoard = Hoard::start(Memory::Rewound, PAGES, &["--log-level", "debug"]);
     assert_that_nothing_is_kept(&mut hoard);
-    assert_eq!(hoard.server.count_log(ANEW), 0);
+    assert_made_anew(&hoard.server, 0..=0);
     // More resources than are looked for.
     hoard.assert_fresh(Ask { leak: 100, ..EVERYTHING });
     hoard.assert_fresh(Ask::little());
-    assert_eq!(hoard.server.count_log(ANEW), 1);
+    assert_made_anew(&hoard.server, 1..=1);
 }
 
 #[test]
@@ -58,7 +66,7 @@ fn an_instance_that_asks_the_host_when_it_begins_is_made_anew() {
     for _ in 0..10 {
         hoard.assert_fresh(EVERYTHING);
     }
-    assert!(hoard.server.count_log(ANEW) > 0);
+    assert_made_anew(&hoard.server, 1..=2);
 }
 
 #[test]
@@ -75,7 +83,7 @@ fn an_instance_that_poses_as_one_that_can_be_put_back_is_made_anew() {
         hoard.assert_fresh(ask);
         hoard.assert_fresh(ask);
     }
-    assert_eq!(hoard.server.count_log(ANEW), 1);
+    assert_made_anew(&hoard.server, 1..=1);
 }
 
 #[test]
@@ -86,7 +94,7 @@ fn what_compilers_make_can_be_put_back() {
         for _ in 0..3 {
             assert_eq!(connection.get("/hello").unwrap().status, 200);
         }
-        assert_eq!(server.count_log(ANEW), 0, "{guest}");
+        assert_made_anew(&server, 0..=0);
     }
 }
 

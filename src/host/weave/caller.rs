@@ -5,7 +5,7 @@ use wasm_encoder::{
     Module, TypeSection, ValType,
 };
 
-use super::{REWIND, SAVE};
+use super::{MOST_HANDLES, REWIND, SAVE};
 
 /// What all its imports are of.
 pub(super) const INSTANCE: &str = "it";
@@ -61,7 +61,7 @@ pub(super) fn caller(instances_with_globals: usize) -> Module {
     code.local_get(request).if_(BlockType::Empty).i32_const(1).call(drop_request).end();
     // Whatever is free is taken, in whatever order it comes; the others are left in `kept`.
     code.i64_const(-1)
-        .i32_const(64)
+        .i32_const(MOST_HANDLES.cast_signed())
         .local_get(handles)
         .i32_sub()
         .i64_extend_i32_u()

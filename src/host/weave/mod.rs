@@ -20,30 +20,34 @@ use wasm_encoder::{
 };
 use wasmparser::{
     CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ComponentType,
-    ComponentTypeRef, ExternalKind, Instance, InstanceTypeDeclaration, Parser, Payload, Validator,
+    ComponentTypeRef, Encoding, ExternalKind, Instance, InstanceTypeDeclaration, Parser, Payload, Validator,
     WasmFeatures,
 };
 
-use self::caller::{DROP, DROP_FIELDS, DROP_REQUEST, NEW, caller, of_globals};
-use self::module::{MEMORY_SIZE, ModuleFacts, PUT_GLOBALS_BACK, SAVE_GLOBALS};
+use self::caller::{DROP, DROP_FIELDS, DROP_REQUEST, INSTANCE, MEMORY_SIZE, NEW, caller, of_globals};
+use self::module::{ModuleFacts, PUT_GLOBALS_BACK, SAVE_GLOBALS, TELL_MEMORY_SIZE};
 use super::sections::sections;
 
 /// To be called once, when an instance has been made.
 pub(super) const SAVE: &str = "wasgun-save";
 
-/// To be called when the host has put the memory back, with the number of handles that
-/// were in use at the same time, at most (64); whether the request is still there, which
-/// has got the first one; and the number of fields that are still there. It drops these.
-/// Returns the size of the memory, in pages. Traps if handles are left.
+/// To be called when the host has put the memory back. It takes the most handles that were
+/// in use at once, of which there may be [`MOST_HANDLES`]; 1 if the request is still there,
+/// which has handle 1; and how many fields are. It drops these, and returns the size of the
+/// memory, in pages. Traps if any other handle is left.
 pub(super) const REWIND: &str = "wasgun-rewind";
+
+/// Handles that can be put in order: a bit each, in the function that does so.
+pub(super) const MOST_HANDLES: u32 = u64::BITS;
 
 /// What is to be dropped, by its name in wasi:http/types.
 const REQUEST: &str = "incoming-request";
 const FIELDS: &str = "fields";
 
 /// The proposals of which it is known what an instance can change by them: nothing but
-/// what is looked at here.
+/// what is looked at here. No reference but to a function: others come with a heap.
 const UNDERSTOOD: WasmFeatures = WasmFeatures::WASM2
+    .difference(WasmFeatures::GC_TYPES)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::RELAXED_SIMD)
@@ -56,8 +60,8 @@ const UNDERSTOOD: WasmFeatures = WasmFeatures::WASM2
 /// Why that cannot be done: an instance may change in other ways too, or the component is
 /// not valid.
 pub(super) fn weave(component: &[u8]) -> Result<Vec<u8>> {
-    // Before, or what was added could be used by what was not; and after, since one that
-    // cannot be put back is better than one that cannot be served.
+    // Before, so that the guest cannot refer to what is added; and after, so that a
+    // mistake of ours costs the speed and not the app.
     validate(component).context("it is not valid, or uses a proposal that is not understood")?;
     let facts = examine(component)?;
     let mut woven = Component::new();
@@ -97,30 +101,20 @@ struct Facts {
     http_types: Option<(u32, bool)>,
 }
 
-/// What the parser is in.
-#[derive(Clone, Copy, PartialEq)]
-enum Inside {
-    Component,
-    Module,
-}
-
 fn examine(component: &[u8]) -> Result<Facts> {
     let mut facts = Facts::default();
     let mut inside = Vec::new();
     for payload in Parser::new(0).parse_all(component) {
         let payload = payload.context("it is damaged")?;
         match (&payload, inside.as_slice()) {
-            (Payload::Version { encoding, .. }, _) => inside.push(match encoding {
-                wasmparser::Encoding::Component => Inside::Component,
-                wasmparser::Encoding::Module => Inside::Module,
-            }),
+            (Payload::Version { encoding, .. }, _) => inside.push(*encoding),
             (Payload::End(_), _) => drop(inside.pop()),
-            (_, [Inside::Component]) => facts.note(payload)?,
-            (_, [Inside::Component, Inside::Module]) => {
+            (_, [Encoding::Component]) => facts.note(payload)?,
+            (_, [Encoding::Component, Encoding::Module]) => {
                 let module = facts.modules.last_mut().context("a module without a section")?;
                 module.note(payload)?;
             }
-            (_, [.., Inside::Module]) => bail!("it has a module in a nested component"),
+            (_, [.., Encoding::Module]) => bail!("it has a module in a nested component"),
             (_, _) => nested(&payload)?,
         }
     }
@@ -252,7 +246,7 @@ impl Facts {
                 instances_with_globals += 1;
             }
             if module.has_memory {
-                alias(MEMORY_SIZE, caller::MEMORY_SIZE);
+                alias(TELL_MEMORY_SIZE, MEMORY_SIZE);
                 memories += 1;
             }
         }
@@ -282,7 +276,7 @@ impl Facts {
         let [all, ours] = [0, 1].map(|number| self.instances.len() as u32 + number);
         let mut instances = InstanceSection::new();
         instances.export_items(functions);
-        instances.instantiate(self.modules.len() as u32, [(caller::INSTANCE, ModuleArg::Instance(all))]);
+        instances.instantiate(self.modules.len() as u32, [(INSTANCE, ModuleArg::Instance(all))]);
         let mut our_aliases = ComponentAliasSection::new();
         let mut lifted = CanonicalFunctionSection::new();
         let mut exports = ComponentExportSection::new();

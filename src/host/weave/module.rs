@@ -15,7 +15,7 @@ use super::super::sections::sections;
 /// The names of what modules get.
 pub(super) const SAVE_GLOBALS: &str = "wasgun:save";
 pub(super) const PUT_GLOBALS_BACK: &str = "wasgun:rewind";
-pub(super) const MEMORY_SIZE: &str = "wasgun:memory-size";
+pub(super) const TELL_MEMORY_SIZE: &str = "wasgun:memory-size";
 
 /// What there is in a module.
 #[derive(Default)]
@@ -36,7 +36,7 @@ impl ModuleFacts {
         Self { range, ..Self::default() }
     }
 
-    fn is_woven(&self) -> bool {
+    fn needs_functions(&self) -> bool {
         self.has_memory || !self.mutable.is_empty()
     }
 
@@ -84,7 +84,7 @@ impl ModuleFacts {
 
     /// The module with its functions for the caller.
     pub fn with_functions(&self, module: &[u8]) -> Result<Vec<u8>> {
-        if !self.is_woven() {
+        if !self.needs_functions() {
             return Ok(module.to_vec());
         }
         let mut new = Additions::default();
@@ -107,7 +107,7 @@ impl ModuleFacts {
             let mut size = Function::new([]);
             // Growing by nothing has the runtime ask the host how large the memory is.
             size.instructions().i32_const(0).memory_grow(0).drop().memory_size(0).end();
-            new.function(self, MEMORY_SIZE, &size);
+            new.function(self, TELL_MEMORY_SIZE, &size);
         }
         // Functions of nothing that return nothing, and a number (Core specification, 5.3.6).
         new.items(SectionId::Type, 2, &[0x60, 0, 0, 0x60, 0, 1, 0x7f]);
@@ -129,7 +129,7 @@ impl Additions {
     fn function(&mut self, module: &ModuleFacts, name: &str, function: &Function) {
         let added = self.0.get(&(SectionId::Function as u8)).map_or(0, |(count, _)| *count);
         let index = module.functions + added;
-        let returns_number = u32::from(name == MEMORY_SIZE);
+        let returns_number = u32::from(name == TELL_MEMORY_SIZE);
         let mut bytes = Vec::new();
         (module.types + returns_number).encode(&mut bytes);
         self.items(SectionId::Function, 1, &bytes);

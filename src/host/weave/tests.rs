@@ -99,6 +99,7 @@ fn what_can_change_in_other_ways_is_refused() {
     with(r#"(global (mut i32) (i32.const 0)) (func (export "wasgun:save"))"#, "wasgun:save");
     with("(tag (param i32)) (func (throw 0 (i32.const 1)))", "not understood");
     with("(memory 1)", "not understood");
+    with("(table 1 externref)", "not understood");
     assert_refused("", "0 memories");
     assert_refused("(core module $m (memory 1))", "0 memories");
     let also = |text: &str, why: &str| assert_refused(&format!("{MEMORY} {text}"), why);
