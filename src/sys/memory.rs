@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use nix::libc;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap};
 
-use super::page_map::{PageMap, Run};
+use super::page_map::PageMap;
 
 const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
@@ -32,10 +32,6 @@ pub fn keep_freed(bytes: i32) {
 
 /// The smallest pages there are, in bytes.
 const PAGE: usize = 4096;
-
-/// Runs of pages that the first call reports, and each further one: the kernel takes
-/// memory for as many, and most guests write to few places.
-const RUNS: (usize, usize) = (32, 512);
 
 /// What a region holds at first: part of a file that nobody changes any more.
 #[derive(Debug)]
@@ -196,25 +192,16 @@ impl Region {
     fn overwrite(&mut self, image: Option<&Image>, map: &PageMap, keep: usize) -> io::Result<Option<usize>> {
         let source = image.map_or(&[][..], |image| image.bytes);
         let base = self.base.as_ptr() as usize;
-        let (mut from, end) = (base, base + self.touched);
-        let mut few = [Run::default(); RUNS.0];
-        let mut many = Vec::new();
         let mut resident = 0;
-        while from < end {
-            let runs = if many.is_empty() { &mut few[..] } else { &mut many };
-            let (found, walked) = map.scan(from, end, runs)?;
-            for run in &runs[..found] {
-                let length = (run.end - run.start) as usize;
-                resident += length;
-                if resident > keep {
-                    return Ok(None);
-                }
-                let offset = run.start as usize - base;
-                // Behind that it was put back before it was made inaccessible.
-                let length = length.min(self.accessible.saturating_sub(offset));
-                if length == 0 {
-                    continue;
-                }
+        let all = map.for_each_run(base, base + self.touched, |run| {
+            resident += run.len();
+            if resident > keep {
+                return Ok(false);
+            }
+            let offset = run.start - base;
+            // Behind that it was put back before it was made inaccessible.
+            let length = run.len().min(self.accessible.saturating_sub(offset));
+            if length > 0 {
                 // SAFETY: the range is accessible, the region owns it, and `&mut` says
                 // that nobody else uses it now.
                 let written = unsafe {
@@ -225,15 +212,9 @@ impl Region {
                 head.copy_from_slice(&original[..head.len()]);
                 tail.fill(0);
             }
-            if walked <= from {
-                return Err(io::Error::other("the page map makes no progress"));
-            }
-            from = walked;
-            if from < end && many.is_empty() {
-                many.resize(RUNS.1, Run::default());
-            }
-        }
-        Ok(Some(resident))
+            Ok(true)
+        })?;
+        Ok(all.then_some(resident))
     }
 
     /// What of its accessible begin is not as at first; by the smallest pages there are.
@@ -242,35 +223,26 @@ impl Region {
     /// The page map cannot be read, or these are more than `most` bytes.
     pub fn changes(&mut self, image: &Image, map: &PageMap, most: usize) -> io::Result<Vec<Piece>> {
         let base = self.base.as_ptr() as usize;
-        let (mut from, end) = (base, base + self.accessible);
         let mut pieces: Vec<Piece> = Vec::new();
-        let mut runs = vec![Run::default(); RUNS.1];
-        while from < end {
-            let (found, walked) = map.scan(from, end, &mut runs)?;
-            for run in &runs[..found] {
-                let (offset, length) = (run.start as usize - base, (run.end - run.start) as usize);
-                // SAFETY: the range is accessible, the region owns it, and `&mut` says
-                // that nobody else uses it now.
-                let bytes = unsafe {
-                    std::slice::from_raw_parts(self.base.as_ptr().cast::<u8>().add(offset), length)
-                };
-                let original = image.bytes.get(offset..).unwrap_or_default();
-                for (page, at) in bytes.chunks(PAGE).zip((0..).step_by(PAGE)) {
-                    let original = original.get(at..).unwrap_or_default();
-                    let (head, tail) = page.split_at(original.len().min(page.len()));
-                    if head != &original[..head.len()] || tail.iter().any(|byte| *byte != 0) {
-                        if (pieces.len() + 1) * PAGE > most {
-                            return Err(io::Error::other(format!("it has changed more than {most} bytes")));
-                        }
-                        pieces.push(Piece { offset: offset + at, bytes: page.into() });
+        map.for_each_run(base, base + self.accessible, |run| {
+            let offset = run.start - base;
+            // SAFETY: the range is accessible, the region owns it, and `&mut` says that
+            // nobody else uses it now.
+            let bytes =
+                unsafe { std::slice::from_raw_parts(self.base.as_ptr().cast::<u8>().add(offset), run.len()) };
+            let original = image.bytes.get(offset..).unwrap_or_default();
+            for (page, at) in bytes.chunks(PAGE).zip((0..).step_by(PAGE)) {
+                let original = original.get(at..).unwrap_or_default();
+                let (head, tail) = page.split_at(original.len().min(page.len()));
+                if head != &original[..head.len()] || tail.iter().any(|byte| *byte != 0) {
+                    if (pieces.len() + 1) * PAGE > most {
+                        return Err(io::Error::other(format!("it has changed more than {most} bytes")));
                     }
+                    pieces.push(Piece { offset: offset + at, bytes: page.into() });
                 }
             }
-            if walked <= from {
-                return Err(io::Error::other("the page map makes no progress"));
-            }
-            from = walked;
-        }
+            Ok(true)
+        })?;
         Ok(pieces)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
@@ -32,12 +33,16 @@ struct ScanArgument {
     return_mask: u64,
 }
 
+/// Runs of pages that the first call reports, and each further one: the kernel takes
+/// memory for as many, and most guests write to few places.
+const RUNS: (usize, usize) = (32, 512);
+
 /// `struct page_region` of linux/fs.h.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Run {
-    pub start: u64,
-    pub end: u64,
+struct Run {
+    start: u64,
+    end: u64,
     categories: u64,
 }
 
@@ -66,9 +71,41 @@ impl PageMap {
         Ok(map)
     }
 
+    /// Visits the runs of pages with content of their own from `from` to `end`, in order,
+    /// until the visitor says no; whether it never did.
+    ///
+    /// # Errors
+    /// The kernel refuses, or the visitor fails.
+    pub(super) fn for_each_run(
+        &self,
+        mut from: usize,
+        end: usize,
+        mut visit: impl FnMut(Range<usize>) -> io::Result<bool>,
+    ) -> io::Result<bool> {
+        let mut few = [Run::default(); RUNS.0];
+        let mut many = Vec::new();
+        while from < end {
+            let runs = if many.is_empty() { &mut few[..] } else { &mut many };
+            let (found, walked) = self.scan(from, end, runs)?;
+            for run in &runs[..found] {
+                if !visit(run.start as usize..run.end as usize)? {
+                    return Ok(false);
+                }
+            }
+            if walked <= from {
+                return Err(io::Error::other("the page map makes no progress"));
+            }
+            from = walked;
+            if from < end && many.is_empty() {
+                many.resize(RUNS.1, Run::default());
+            }
+        }
+        Ok(true)
+    }
+
     /// Finds runs of pages with content of their own from `from` to `end`: how many,
     /// and how far it has looked.
-    pub(super) fn scan(&self, from: usize, end: usize, runs: &mut [Run]) -> io::Result<(usize, usize)> {
+    fn scan(&self, from: usize, end: usize, runs: &mut [Run]) -> io::Result<(usize, usize)> {
         let mut argument = ScanArgument {
             size: size_of::<ScanArgument>() as u64,
             start: from as u64,
