@@ -83,7 +83,9 @@ impl Memories {
     pub fn keep_pages(&self) {
         match PageMap::of_this_process() {
             Ok(map) => drop(self.map.set(map)),
-            Err(error) => tracing::debug!("no instance is put back: no page map: {error}"),
+            Err(error) => {
+                tracing::debug!("no instance is put back, and memories are given back: no page map: {error}");
+            }
         }
     }
 
