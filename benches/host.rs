@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasgun::artifact::Cache;
 use wasgun::config::{Command, Invocation};
-use wasgun::host::{self, App, Call, LoadedApp, Request, RequestBody};
+use wasgun::host::{self, App, Call, LoadedApp, Request, RequestBody, Uncompiled};
 
 fn requests(criterion: &mut Criterion) {
     let guests = build_guests();
@@ -60,7 +60,8 @@ fn timed<F: Future<Output = ()>>(runtime: &Runtime, turn: impl Fn() -> F, count:
 async fn request(app: &Arc<App>) {
     let places = Arc::new(Semaphore::new(1));
     let permit = places.acquire_owned().await.expect("it is open");
-    let call = Call { id: "bench".into(), deadline: deadline(), secure: false, permit };
+    let call =
+        Call { id: "bench".into(), deadline: deadline(), secure: false, usage: Arc::default(), permit };
     let body: RequestBody = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
     let request: Request = http::Request::get("http://bench/").body(body).expect("it is complete");
     let response = app.handle(request, call).await.expect("the guest answers");
@@ -86,9 +87,11 @@ fn load(component: &Path, requests: &str) -> Arc<App> {
     let Ok(Command::Serve(config)) = invocation.resolve() else { panic!("{component:?} is not accepted") };
     let app = &config.pool.apps[0];
     let cache = Cache::open(config.cache_dir.as_deref()).expect("the cache is private");
-    host::compile_to_cache(app, &cache).expect("it compiles");
+    let component = Uncompiled::read(&app.source).expect("it is there");
+    let name = component.fingerprint().expect("the machine is supported");
+    cache.fill(&name, |draft| component.compile(draft)).expect("it compiles");
     let loaded = LoadedApp::load(app, &config, None).expect("it loads").expect("it is compiled");
-    host::start(vec![loaded], 1 << 20).expect("a thread").remove(0)
+    host::start(vec![loaded], 1 << 20, 100).expect("a thread").remove(0)
 }
 
 fn build_guests() -> std::path::PathBuf {

@@ -11,7 +11,7 @@ use support::{cache_dir, file};
 use tokio::time::Instant;
 use wasgun::artifact::Cache;
 use wasgun::config::{Command, Invocation};
-use wasgun::host::{self, App, Failure, LoadedApp};
+use wasgun::host::{self, App, Failure, LoadedApp, Uncompiled};
 
 /// The app of a component, in this process.
 fn load(component: &Path) -> Arc<App> {
@@ -21,9 +21,11 @@ fn load(component: &Path) -> Arc<App> {
     let invocation = Invocation { args, env: Vec::new(), cwd: std::env::temp_dir() };
     let Ok(Command::Serve(config)) = invocation.resolve() else { panic!("{component:?} is not accepted") };
     let app = &config.pool.apps[0];
-    host::compile_to_cache(app, &Cache::open(config.cache_dir.as_deref()).unwrap()).unwrap();
+    let cache = Cache::open(config.cache_dir.as_deref()).unwrap();
+    let component = Uncompiled::read(&app.source).unwrap();
+    cache.fill(&component.fingerprint().unwrap(), |draft| component.compile(draft)).unwrap();
     let loaded = LoadedApp::load(app, &config, None).unwrap().expect("it is compiled");
-    host::start(vec![loaded], 1 << 20).unwrap().remove(0)
+    host::start(vec![loaded], 1 << 20, 100).unwrap().remove(0)
 }
 
 fn try_instance(app: &App, time: Duration) -> Result<(), Failure> {

@@ -1,8 +1,6 @@
 //! The cache directory: private, one file an artifact, one key for all.
 
-use std::collections::hash_map::RandomState;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -13,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::Uid;
 
-use super::container::{self, Artifact, Content, Seal};
+use super::container::{Artifact, Seal};
+use super::draft::{Draft, temporary_name};
 
 /// Age of a temporary file that nobody writes any more.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
@@ -29,7 +28,7 @@ pub struct Cache {
 
 /// Held while one process compiles; others that want the same artifact wait.
 #[derive(Debug)]
-pub struct Lock {
+struct Lock {
     _file: Flock<File>,
 }
 
@@ -75,12 +74,17 @@ impl Cache {
         Ok(Self { shown: dir.to_path_buf(), dir: open, key })
     }
 
+    /// Where it is, as the operator knows it.
+    pub fn path(&self) -> &Path {
+        &self.shown
+    }
+
     /// The artifact of `fingerprint`, if it is there and whole. A damaged or
     /// forged one counts as absent, and says so in the log.
     pub fn find(&self, fingerprint: &blake3::Hash) -> Option<Artifact> {
         let name = artifact_name(fingerprint);
         let file = File::open(within(&self.dir, &name)).ok()?;
-        match Artifact::verify(file, self.seal(&name)) {
+        match Artifact::verify(file, &self.seal(name.clone())) {
             Ok(artifact) => Some(artifact),
             Err(error) => {
                 let path = self.shown.join(&name);
@@ -90,23 +94,29 @@ impl Cache {
         }
     }
 
-    /// Stores an artifact under `fingerprint`, in one step.
+    /// Makes sure that the artifact of `fingerprint` is there: `write` is to make it, unless
+    /// it is, or another process does, which is waited for.
     ///
     /// # Errors
-    /// Writing fails.
-    pub fn store(&self, fingerprint: &blake3::Hash, content: &Content) -> Result<PathBuf> {
+    /// `write` fails, or the file cannot be kept.
+    pub fn fill(&self, fingerprint: &blake3::Hash, write: impl FnOnce(&Draft) -> Result<()>) -> Result<()> {
+        let _lock = self.lock(fingerprint)?;
+        if self.find(fingerprint).is_some() {
+            return Ok(());
+        }
         let name = artifact_name(fingerprint);
         let path = self.shown.join(&name);
-        self.sweep();
-        replace(&within(&self.dir, &name), 0o600, |file| container::write(file, content, self.seal(&name)))
-            .with_context(|| {
+        let context = || {
             format!("cannot keep what was compiled as {}; --cache-dir names another place", path.display())
-        })?;
-        Ok(path)
+        };
+        self.sweep();
+        let draft = Draft::begin(&within(&self.dir, &name), 0o600, self.seal(name)).with_context(context)?;
+        write(&draft)?;
+        draft.keep().with_context(context)
     }
 
-    fn seal<'a>(&'a self, name: &'a str) -> Seal<'a> {
-        Seal { key: &self.key, name }
+    fn seal(&self, name: String) -> Seal {
+        Seal { key: self.key, name }
     }
 
     /// Removes what processes left behind that were killed while they wrote.
@@ -126,7 +136,7 @@ impl Cache {
     ///
     /// # Errors
     /// The lock file cannot be opened.
-    pub fn lock(&self, fingerprint: &blake3::Hash) -> Result<Lock> {
+    fn lock(&self, fingerprint: &blake3::Hash) -> Result<Lock> {
         let name = format!("{fingerprint}.lock");
         let context = || format!("cannot lock {}", self.shown.join(&name).display());
         let mut options = OpenOptions::new();
@@ -186,38 +196,11 @@ fn key(path: &Path) -> Result<[u8; 32]> {
     }
 }
 
-/// A name beside `path` that nobody can guess or have left behind: process ids
-/// repeat, in containers at each start.
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    // The seed of a hash map is random.
-    name.push(format!(".{:016x}.tmp", RandomState::new().build_hasher().finish()));
-    PathBuf::from(name)
-}
-
-/// Writes a file beside `path` and renames it over `path`: a reader sees the
-/// old one or the new one, never a part.
-pub(super) fn replace(
-    path: &Path,
-    mode: u32,
-    write: impl FnOnce(&mut io::BufWriter<&File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let temporary = temporary_name(path);
-    let file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&temporary)?;
-    let mut buffered = io::BufWriter::new(&file);
-    let written = write(&mut buffered).and_then(|()| buffered.flush()).and_then(|()| file.sync_all());
-    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
-        drop(fs::remove_file(&temporary));
-        return Err(error);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use super::super::Needs;
+    use super::super::{Content, Needs};
 
     const CODE: Content = Content {
         image: b"code",
@@ -244,8 +227,10 @@ mod tests {
         let cache = Cache::open(Some(dir.path())).unwrap();
         let name = blake3::hash(b"component");
         assert!(cache.find(&name).is_none());
-        let path = cache.store(&name, &CODE).unwrap();
+        let path = dir.path().join(artifact_name(&name));
+        cache.fill(&name, |draft| draft.write(&CODE)).unwrap();
         assert_eq!(cache.find(&name).unwrap().needs, *CODE.needs);
+        cache.fill(&name, |_| panic!("it is there")).unwrap();
         assert!(Cache::open(Some(dir.path())).unwrap().find(&name).is_some(), "the key is kept");
 
         let mut bytes = fs::read(&path).unwrap();
@@ -258,10 +243,22 @@ mod tests {
     fn a_file_from_another_directory_is_foreign() {
         let (one, other) = (private(), private());
         let name = blake3::hash(b"component");
-        let path = Cache::open(Some(one.path())).unwrap().store(&name, &CODE).unwrap();
+        Cache::open(Some(one.path())).unwrap().fill(&name, |draft| draft.write(&CODE)).unwrap();
         let cache = Cache::open(Some(other.path())).unwrap();
-        fs::copy(&path, other.path().join(path.file_name().unwrap())).unwrap();
+        let file = artifact_name(&name);
+        fs::copy(one.path().join(&file), other.path().join(&file)).unwrap();
         assert!(cache.find(&name).is_none());
+    }
+
+    #[test]
+    fn what_was_begun_in_vain_leaves_nothing() {
+        let dir = private();
+        let cache = Cache::open(Some(dir.path())).unwrap();
+        let name = blake3::hash(b"component");
+        cache.fill(&name, |draft| draft.write(&CODE).and_then(|()| bail!("on second thoughts"))).unwrap_err();
+        assert!(cache.find(&name).is_none());
+        let left = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        assert!(left.into_iter().all(|path| path.extension().is_none_or(|end| end == "lock")));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
+use super::draft::Draft;
 use crate::sys::memory::GRAIN;
 
 /// The name of the format; another one is made for whatever changes what is stored.
@@ -96,21 +97,21 @@ pub struct Artifact {
 }
 
 /// Whose MAC it is: a key, and the name in the cache that has that key.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Seal<'a> {
-    pub key: &'a [u8; 32],
-    pub name: &'a str,
+#[derive(Debug)]
+pub(super) struct Seal {
+    pub key: [u8; 32],
+    pub name: String,
 }
 
 /// That of files which `wasgun compile` makes, whatever they are called. It finds
 /// damage, not forgery, which is why loading these takes `--allow-precompiled`.
-pub(super) const PUBLIC: Seal<'static> = Seal { key: b"wasgun: integrity, not authentic", name: "" };
+const PUBLIC: Seal = Seal { key: *b"wasgun: integrity, not authentic", name: String::new() };
 
 /// Writes a container to `out`.
 ///
 /// # Errors
 /// Writing fails.
-pub(super) fn write(mut out: impl Write, content: &Content, seal: Seal) -> io::Result<()> {
+pub(super) fn write(mut out: impl Write, content: &Content, seal: &Seal) -> io::Result<()> {
     // Up to a page, and to the end of one, since it is mapped by pages.
     let padding = |length: usize| match content.memory {
         [] => 0,
@@ -122,7 +123,7 @@ pub(super) fn write(mut out: impl Write, content: &Content, seal: Seal) -> io::R
     let memory = Span { offset, length: content.memory.len() as u64 };
     let trailer = serde_json::to_vec(&Trailer { needs: content.needs.clone(), memory })?;
     let length = (trailer.len() as u64).to_le_bytes();
-    let mut mac = blake3::Hasher::new_keyed(seal.key);
+    let mut mac = blake3::Hasher::new_keyed(&seal.key);
     for part in [content.image, &before, content.memory, &behind, &trailer, &length] {
         mac.update(part);
         out.write_all(part)?;
@@ -137,7 +138,7 @@ impl Artifact {
     ///
     /// # Errors
     /// It is no container of this version, or its MAC does not match.
-    pub(super) fn verify(mut file: File, seal: Seal) -> Result<Self> {
+    pub(super) fn verify(mut file: File, seal: &Seal) -> Result<Self> {
         let length = file.metadata()?.len();
         if length < TRAILER {
             bail!("it is too short to be a compiled component");
@@ -149,7 +150,7 @@ impl Artifact {
             bail!("it was not made by `wasgun compile` of this version");
         }
         file.rewind()?;
-        let mut mac = blake3::Hasher::new_keyed(seal.key);
+        let mut mac = blake3::Hasher::new_keyed(&seal.key);
         mac.update_reader((&mut file).take(length - TRAILER + 8))?;
         let mac = mac.update(seal.name.as_bytes()).finalize();
         // blake3's Hash compares in constant time.
@@ -176,18 +177,20 @@ impl Artifact {
         File::open(path)
             .map_err(anyhow::Error::from)
             .and_then(private_copy)
-            .and_then(|file| Self::verify(file, PUBLIC))
+            .and_then(|file| Self::verify(file, &PUBLIC))
             .with_context(|| format!("cannot load {}", path.display()))
     }
 
-    /// Writes what [`open_exported`](Self::open_exported) reads, replacing
-    /// `path` in one step.
+    /// Has `fill` write what [`open_exported`](Self::open_exported) reads, replacing `path`
+    /// in one step.
     ///
     /// # Errors
-    /// Writing fails.
-    pub fn export(path: &std::path::Path, content: &Content) -> Result<()> {
-        super::cache::replace(path, 0o666, |file| write(file, content, PUBLIC))
-            .with_context(|| format!("cannot write {}", path.display()))
+    /// `fill` fails, or the file cannot be written.
+    pub fn export(path: &std::path::Path, fill: impl FnOnce(&Draft) -> Result<()>) -> Result<()> {
+        let context = || format!("cannot write {}", path.display());
+        let draft = Draft::begin(path, 0o666, PUBLIC).with_context(context)?;
+        fill(&draft)?;
+        draft.keep().with_context(context)
     }
 }
 
@@ -228,16 +231,16 @@ mod tests {
     fn every_changed_byte_is_noticed() {
         let mut good = Vec::new();
         let needs = needs();
-        write(&mut good, &Content { image: b"the image", memory: b"", needs: &needs }, PUBLIC).unwrap();
-        assert_eq!(Artifact::verify(file(&good), PUBLIC).unwrap().needs, needs);
+        write(&mut good, &Content { image: b"the image", memory: b"", needs: &needs }, &PUBLIC).unwrap();
+        assert_eq!(Artifact::verify(file(&good), &PUBLIC).unwrap().needs, needs);
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            assert!(Artifact::verify(file(&bad), PUBLIC).is_err(), "byte {at}");
-            assert!(Artifact::verify(file(&good[..at]), PUBLIC).is_err(), "cut at {at}");
+            assert!(Artifact::verify(file(&bad), &PUBLIC).is_err(), "byte {at}");
+            assert!(Artifact::verify(file(&good[..at]), &PUBLIC).is_err(), "cut at {at}");
         }
-        for other in [Seal { key: &[7; 32], ..PUBLIC }, Seal { name: "other", ..PUBLIC }] {
-            assert!(Artifact::verify(file(&good), other).is_err(), "{other:?}");
+        for other in [Seal { key: [7; 32], ..PUBLIC }, Seal { name: "other".to_owned(), ..PUBLIC }] {
+            assert!(Artifact::verify(file(&good), &other).is_err(), "{other:?}");
         }
     }
 
@@ -245,8 +248,8 @@ mod tests {
     fn the_memory_begins_at_a_page_and_is_followed_by_zeros_to_the_end_of_one() {
         let (mut bytes, needs) = (Vec::new(), needs());
         let memory = [7; GRAIN + 1];
-        write(&mut bytes, &Content { image: b"the image", memory: &memory, needs: &needs }, PUBLIC).unwrap();
-        let span = Artifact::verify(file(&bytes), PUBLIC).unwrap().memory.unwrap();
+        write(&mut bytes, &Content { image: b"the image", memory: &memory, needs: &needs }, &PUBLIC).unwrap();
+        let span = Artifact::verify(file(&bytes), &PUBLIC).unwrap().memory.unwrap();
         assert_eq!(span, Span { offset: GRAIN as u64, length: memory.len() as u64 });
         assert_eq!(bytes[GRAIN..][..memory.len()], memory);
         assert!(bytes[GRAIN + memory.len()..3 * GRAIN].iter().all(|byte| *byte == 0));

@@ -7,9 +7,11 @@
 
 mod cache;
 mod container;
+mod draft;
 
-pub use cache::{Cache, Lock};
+pub use cache::Cache;
 pub use container::{Afterwards, Artifact, Content, FORMAT, Needs, Span};
+pub use draft::Draft;
 
 /// Name of an artifact: in the cache a hash of everything that it depends on,
 /// elsewhere one of its content.

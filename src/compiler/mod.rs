@@ -1,19 +1,24 @@
 //! The compiler: a short-lived child with bounds on memory and time, since
 //! compiling is the one step that a hostile component can make explode.
+//!
+//! It has a child of its own for each component, which has nothing but what was read of
+//! that and an open file for what it makes: the directory of that is not its to reach.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::artifact::Cache;
+use crate::artifact::{Artifact, Cache};
 use crate::config::{AppSource, CompileLimits};
 use crate::handoff::{self, Channel, CompilerNews, CompilerSeed, Received};
+use crate::host::Uncompiled;
+use crate::sandbox::{self, Grants};
 use crate::sys::process::{self, Forked};
-use crate::{host, sandbox, telemetry};
+use crate::telemetry;
 
 /// Compiles what the cache lacks; returns the exit code.
 pub fn run(seed: CompilerSeed) -> i32 {
@@ -21,21 +26,47 @@ pub fn run(seed: CompilerSeed) -> i32 {
     telemetry::silence();
     report(&seed.report, || {
         seed.settle()?;
-        confine(seed.master, &seed.config.compile)?;
-        let mut apps = seed.config.pool.apps.iter();
-        apps.try_for_each(|app| match app.source {
-            AppSource::Precompiled(_) => Ok(()),
-            _ => host::compile_to_cache(app, &Cache::open(seed.config.cache_dir.as_deref())?),
+        let limits = &seed.config.compile;
+        bound(seed.master, limits)?;
+        let sources = seed.config.pool.apps.iter().map(|app| &app.source);
+        let sources = sources.filter(|source| !matches!(source, AppSource::Precompiled(_)));
+        let components: Vec<_> = sources.map(Uncompiled::read).collect::<Result<_>>()?;
+        if components.is_empty() {
+            return Ok(());
+        }
+        let cache = Cache::open(seed.config.cache_dir.as_deref())?;
+        components.iter().try_for_each(|component| {
+            let context = || format!("cannot serve {}", component.shown());
+            cache.fill(&component.fingerprint()?, |draft| {
+                // The master looks at the clock.
+                apart(component.shown(), limits, None, || component.compile(draft).with_context(context))
+            })
         })
     })
 }
 
-/// Compiles one component to a file, in a child under the same bounds; for
-/// `wasgun compile`.
+/// Compiles one component to a file, under the same bounds; for `wasgun compile`.
 ///
 /// # Errors
 /// The component cannot be compiled, or not within the bounds.
 pub fn compile_to_file(app: &Path, out: &Path, limits: &CompileLimits) -> Result<()> {
+    let component = Uncompiled::read(&AppSource::File(app.to_owned()))?;
+    let context = || format!("cannot compile {}", component.shown());
+    Artifact::export(out, |draft| {
+        apart(component.shown(), limits, Some(limits.timeout), || {
+            component.compile(draft).with_context(context)
+        })
+    })
+}
+
+/// Does the work in a child that keeps nothing but memory and open files; `what` is for
+/// messages.
+fn apart(
+    what: &str,
+    limits: &CompileLimits,
+    patience: Option<Duration>,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let (ours, theirs) = Channel::pair()?;
     let parent = Pid::this();
     let child = match process::fork_single_threaded()? {
@@ -43,18 +74,21 @@ pub fn compile_to_file(app: &Path, out: &Path, limits: &CompileLimits) -> Result
         Forked::Child => {
             drop(ours);
             process::exit_now(report(&theirs, || {
-                confine(parent, limits)?;
-                host::compile_to_file(app, out)
+                bound(parent, limits)?;
+                // The runtime makes what it compiles executable, although nothing of it runs here.
+                sandbox::confine(limits.sandbox, &Grants { makes_code: true, ..Grants::default() })?;
+                work()
             }))
         }
     };
     drop(theirs);
     let mut watched = [PollFd::new(std::os::fd::AsFd::as_fd(&ours), PollFlags::POLLIN)];
-    let patience = PollTimeout::try_from(limits.timeout).unwrap_or(PollTimeout::MAX);
+    let patience = patience
+        .map_or(PollTimeout::NONE, |patience| PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX));
     if poll(&mut watched, patience)? == 0 {
         process::send_signal(child.as_raw(), Signal::SIGKILL);
         process::wait(child)?;
-        bail!("{}", handoff::took_too_long(&app.display().to_string(), limits));
+        bail!("{}", handoff::took_too_long(what, limits));
     }
     let news = ours.wait()?;
     let exit = process::wait(child)?;
@@ -62,7 +96,7 @@ pub fn compile_to_file(app: &Path, out: &Path, limits: &CompileLimits) -> Result
         Received::Message(CompilerNews::Compiled { .. }) => Ok(()),
         Received::Message(CompilerNews::Failed(reason)) => bail!(reason),
         Received::Nothing | Received::Closed => {
-            bail!("{}", handoff::compiler_died(&app.display().to_string(), exit, limits))
+            bail!("{}", handoff::compiler_died(what, exit, limits))
         }
     }
 }
@@ -76,7 +110,7 @@ fn report(to: &Channel, compile: impl FnOnce() -> Result<()>) -> i32 {
     if to.send(&news).is_ok() { code } else { handoff::EXIT_FAILED }
 }
 
-fn confine(parent: Pid, limits: &CompileLimits) -> Result<()> {
+fn bound(parent: Pid, limits: &CompileLimits) -> Result<()> {
     process::die_with(parent, None)?;
     // What it has to say it reports; an allocator that gives up would only add
     // its own words to the log.

@@ -142,6 +142,11 @@ impl IpNet {
         }
     }
 
+    /// Whether all of `other` lies in it.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.contains(other.addr) && self.prefix <= other.prefix && self.is_ipv6() == other.is_ipv6()
+    }
+
     /// Whether it is a network of IPv6.
     #[must_use]
     pub fn is_ipv6(&self) -> bool {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::reader::{Reader, path};
 use super::resolve::Problem;
-use super::values::{duration_from, flag, number_in, size_in};
-use super::{AppConfig, AppSource, DirAccess, DirMount, env_file};
+use super::values::{duration, duration_from, flag, number_in, or_none, size_in};
+use super::{AppConfig, AppSource, DirAccess, DirMount, OutboundLimits, env_file};
 
 /// Most requests of an instance; with the jitter's as many again it fits 32 bits.
 const MOST_REQUESTS: u32 = 1_000_000_000;
@@ -29,8 +29,16 @@ pub(super) fn app(reader: &mut Reader) -> AppConfig {
         args: reader.many("arg", argument),
         dirs: dirs(reader),
         allow_outbound: reader.list("allow-outbound", str::parse),
+        outbound: OutboundLimits {
+            connections: reader.one("outbound-connections", number_in("connections", 1..=65_536)) as usize,
+            requests: reader.one("outbound-requests", number_in("requests", 1..=65_536)) as usize,
+            rate: reader.one("outbound-rate", or_none(number_in("requests", 1..=1_000_000))),
+        },
         request_timeout: reader.one("request-timeout", duration_from(Duration::from_millis(1))),
+        post_return_timeout: reader.one("post-return-timeout", duration),
+        cpu_limit: reader.one("cpu-limit", or_none(duration_from(Duration::from_millis(1)))),
         memory_limit: reader.one("memory-limit", size_in(1 << 20..=4 << 30)),
+        output_limit: reader.one("limit-guest-output", size_in(0..=1 << 40)),
         instance_max_requests: reader.one("instance-max-requests", number_in("requests", 1..=MOST_REQUESTS)),
         instance_max_requests_jitter: reader
             .one("instance-max-requests-jitter", number_in("requests", 0..=MOST_REQUESTS)),
@@ -170,7 +178,7 @@ fn dir(text: &str, base: Option<&Path>) -> Result<DirMount, String> {
     let (rest, access) = match (text.strip_suffix(":ro"), text.strip_suffix(":rw")) {
         (Some(rest), _) => (rest, DirAccess::ReadOnly),
         (None, Some(rest)) => (rest, DirAccess::ReadWrite),
-        (None, None) => (text, DirAccess::ReadWrite),
+        (None, None) => (text, DirAccess::ReadOnly),
     };
     let (host, guest) = rest.split_once("::").unwrap_or((rest, rest));
     if !guest.starts_with('/') {

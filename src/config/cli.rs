@@ -56,7 +56,8 @@ fn headed(spec: &'static OptionSpec) -> Arg {
 }
 
 fn compile() -> Command {
-    let limits = OPTIONS.iter().filter(|spec| matches!(spec.name, "compile-timeout" | "compile-memory"));
+    let limits =
+        OPTIONS.iter().filter(|spec| matches!(spec.name, "compile-timeout" | "compile-memory" | "sandbox"));
     let output = Arg::new("output").short('o').long("output").value_name("OUT").required(true);
     Command::new("compile")
         .about("Compile a component ahead of time, for --allow-precompiled")

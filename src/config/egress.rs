@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::addr::IpNet;
+use super::special::special_net;
 
 /// A destination that is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,7 @@ pub enum HostPattern {
 }
 
 impl EgressRule {
-    /// Whether a request to `host`, as its URL has it, is allowed by name. An
-    /// address in the URL is held against the networks.
+    /// Whether a request to `host`, a name as its URL has it, is allowed by that name.
     #[must_use]
     pub fn matches_name(&self, host: &str, port: u16) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
@@ -39,19 +39,34 @@ impl EgressRule {
                 HostPattern::Any => true,
                 HostPattern::Exact(name) => host.eq_ignore_ascii_case(name),
                 HostPattern::Suffix(name) => is_below(host, name),
-                HostPattern::Net(net) => literal(host).is_some_and(|address| net.contains(address)),
+                HostPattern::Net(_) => false,
             }
     }
 
-    /// Whether a connection to `address` is allowed whatever its name.
+    /// Whether a connection to `address` is allowed whatever its name. A network that
+    /// is more than a special one, such as 0.0.0.0/0, does not mean that one.
     #[must_use]
     pub fn matches_addr(&self, address: IpAddr, port: u16) -> bool {
         self.allows_port(port)
             && match &self.host {
-                HostPattern::Any => true,
-                HostPattern::Net(net) => net.contains(address),
+                HostPattern::Any => special_net(address).is_none(),
+                HostPattern::Net(net) => {
+                    net.contains(address) && special_net(address).is_none_or(|special| special.covers(net))
+                }
                 HostPattern::Exact(_) | HostPattern::Suffix(_) => false,
             }
+    }
+
+    /// Whether a connection to `address` is allowed for a request to `host`: a name
+    /// leads to public addresses only, or who owns it could have it lead into the
+    /// operator's networks. That of this machine itself leads nowhere else.
+    #[must_use]
+    pub fn allows(&self, host: &str, address: IpAddr, port: u16) -> bool {
+        self.matches_addr(address, port)
+            || self.matches_name(host, port)
+                && (special_net(address).is_none()
+                    || self.host == HostPattern::Exact("localhost".to_owned())
+                        && address.to_canonical().is_loopback())
     }
 
     /// Whether a name this rule does not match may still resolve to an
@@ -70,12 +85,6 @@ fn is_below(host: &str, name: &str) -> bool {
     let (host, name) = (host.as_bytes(), name.as_bytes());
     let Some(dot) = host.len().checked_sub(name.len() + 1) else { return false };
     dot > 0 && host[dot] == b'.' && host[dot + 1..].eq_ignore_ascii_case(name)
-}
-
-/// The address a URL's host spells, with or without brackets.
-fn literal(host: &str) -> Option<IpAddr> {
-    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    inner.unwrap_or(host).parse().ok()
 }
 
 impl FromStr for EgressRule {
@@ -167,6 +176,7 @@ impl fmt::Display for EgressRule {
 
 #[cfg(test)]
 mod tests {
+    use super::super::special::is_public;
     use super::*;
 
     fn rule(text: &str) -> EgressRule {
@@ -217,11 +227,70 @@ mod tests {
         let net = rule("10.0.0.0/8:5432");
         assert!(net.matches_addr(ip("10.9.8.7"), 5432) && net.matches_addr(ip("::ffff:10.9.8.7"), 5432));
         assert!(!net.matches_addr(ip("10.9.8.7"), 80) && !net.matches_addr(ip("11.0.0.1"), 5432));
-        assert!(net.matches_name("10.0.0.1", 5432) && !net.matches_name("ten.example", 5432));
+        assert!(!net.matches_name("ten.example", 5432));
         assert!(net.may_match_resolved(5432) && !net.may_match_resolved(5433));
-        assert!(rule("[fd00::/8]:443").matches_name("[fd00::1]", 443));
+        assert!(rule("[fd00::/8]:443").matches_addr(ip("fd00::1"), 443));
         assert!(rule("*").matches_addr(ip("1.2.3.4"), 1) && rule("*:443").matches_name("x", 443));
         assert!(!rule("*:443").matches_name("x", 80));
+    }
+
+    #[test]
+    fn names_and_wildcards_lead_to_public_addresses_only() {
+        let rules = ["*", "*:80", "api.example.com", "*.example.com", "0.0.0.0/0", "::/0"].map(rule);
+        for address in [
+            "127.0.0.1",
+            "127.8.8.8",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "169.254.169.254",
+            "172.31.255.255",
+            "192.168.0.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "ff02::1",
+        ] {
+            assert!(!is_public(ip(address)), "{address}");
+            let by = rules.iter().find(|rule| rule.allows("api.example.com", ip(address), 80));
+            assert!(by.is_none(), "{address} by {}", by.unwrap());
+            assert!(
+                rule(address.trim_start_matches("::ffff:")).allows("a", ip(address), 80),
+                "{address} named"
+            );
+        }
+        for address in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1", "::ffff:8.8.8.8"] {
+            assert!(is_public(ip(address)), "{address}");
+            assert!(
+                rule("*").allows("x", ip(address), 80)
+                    && rule("api.example.com").allows("api.example.com", ip(address), 80)
+            );
+        }
+        assert!(
+            rule("0.0.0.0/0").allows("x", ip("8.8.8.8"), 1)
+                && rule("10.0.0.0/8").allows("x", ip("10.0.0.1"), 1)
+        );
+        assert!(!rule("10.0.0.0/7").allows("x", ip("10.0.0.1"), 1), "more than the private network");
+    }
+
+    #[test]
+    fn localhost_names_this_machine_and_nothing_else() {
+        let local = rule("localhost:80");
+        assert!(local.allows("LOCALHOST.", ip("127.0.0.1"), 80) && local.allows("localhost", ip("::1"), 80));
+        assert!(
+            !local.allows("localhost", ip("10.0.0.1"), 80) && !local.allows("localhost", ip("127.0.0.1"), 81)
+        );
+        assert!(!local.allows("local.example.com", ip("127.0.0.1"), 80));
     }
 
     #[test]

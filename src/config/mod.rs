@@ -24,6 +24,7 @@ mod pool;
 mod print;
 mod reader;
 mod resolve;
+mod special;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -41,8 +42,10 @@ pub use identity::Identity;
 pub use layer::{Entry, Source, Specified};
 pub use log::{AccessLogTarget, LogConfig, LogFormat, LogLevel};
 pub use options::{Group, OPTIONS, OptionSpec, Place, Takes, option_table_markdown};
+pub use pool::{Ceiling, PoolConfig, Recycling, Surge, Workers};
 pub use print::to_toml;
 pub use resolve::{Problem, Problems};
+pub use special::is_public;
 pub use values::ByteSize;
 
 /// The variable by which a master tells the next one that it hands over.
@@ -100,6 +103,8 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// Limits of the child that compiles.
     pub compile: CompileLimits,
+    /// What the workers give up.
+    pub sandbox: SandboxMode,
 }
 
 /// What concerns the master process alone.
@@ -125,6 +130,18 @@ pub struct MasterConfig {
     pub umask: Option<u32>,
     /// Directory to change to before anything is opened.
     pub chdir: Option<PathBuf>,
+}
+
+/// How much of the sandbox there has to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SandboxMode {
+    /// None is wanted.
+    Off,
+    /// What the kernel offers.
+    #[default]
+    BestEffort,
+    /// All of it.
+    Required,
 }
 
 /// The socket that `wasgun ctl` talks to.
@@ -154,6 +171,10 @@ pub struct HttpConfig {
     pub keep_alive: Duration,
     /// How long a request head may take from its first byte to its last.
     pub header_timeout: Duration,
+    /// How long a client may have a request body wait.
+    pub body_patience: Patience,
+    /// How long it may have its response wait.
+    pub write_patience: Patience,
     /// Bytes of a request line, CRLF not counted.
     pub limit_request_line: usize,
     /// Number of header fields of a request.
@@ -170,77 +191,14 @@ pub struct HttpConfig {
     pub forwarded_allow_ips: Vec<IpNet>,
 }
 
-/// A group of workers that serve the same apps.
-#[derive(Debug, Clone)]
-pub struct PoolConfig {
-    /// How many workers.
-    pub workers: Workers,
-    /// Requests in flight per worker.
-    pub max_concurrency: usize,
-    /// Requests per worker that wait for one of these to end.
-    pub queue: usize,
-    /// How long they wait.
-    pub queue_timeout: Duration,
-    /// Open connections per worker.
-    pub max_connections: usize,
-    /// When a worker is replaced that works.
-    pub recycling: Recycling,
-    /// How many workers a reload starts at a time.
-    pub reload_surge: Surge,
-    /// The apps; never empty.
-    pub apps: Vec<AppConfig>,
-}
-
-/// How many workers, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Workers {
-    /// To start with, and never fewer than this; at least 1.
-    pub count: usize,
-    /// Most, when the load asks for it; otherwise the same.
-    pub most: usize,
-    /// For the log: who said so (`--workers`, `WEB_CONCURRENCY`), or what was
-    /// found (`auto: 2 CPUs by affinity`, `auto: 1.5 CPUs by cpu.max`).
-    pub reason: String,
-}
-
-/// When a worker is replaced although nothing is wrong with it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Recycling {
-    /// After as many requests; 0 for never.
-    pub max_requests: u64,
-    /// Upper bound of a random number added to that.
-    pub max_requests_jitter: u64,
-    /// After as long.
-    pub lifetime: Option<Duration>,
-    /// When it has more bytes of memory, what it shares counted in part (PSS).
-    pub memory: Option<u64>,
-}
-
-/// A number of workers, absolute or relative.
+/// How long a slow client is waited for, all in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Surge {
-    /// As many.
-    Count(usize),
-    /// As many of a hundred.
-    Percent(usize),
-}
-
-impl Default for Surge {
-    fn default() -> Self {
-        Self::Count(1)
-    }
-}
-
-impl Surge {
-    /// As a number of `workers`, rounded up; at least 1.
-    #[must_use]
-    pub fn of(self, workers: usize) -> usize {
-        match self {
-            Self::Count(count) => count,
-            Self::Percent(percent) => (workers * percent).div_ceil(100),
-        }
-        .max(1)
-    }
+pub struct Patience {
+    /// Whatever it sends or takes.
+    pub time: Duration,
+    /// Bytes for which it gets another second; `None`: with each byte it gets `time`
+    /// again.
+    pub rate: Option<u64>,
 }
 
 /// One application.
@@ -258,10 +216,18 @@ pub struct AppConfig {
     pub dirs: Vec<DirMount>,
     /// Hosts it may send requests to.
     pub allow_outbound: Vec<EgressRule>,
+    /// How many of those requests.
+    pub outbound: OutboundLimits,
     /// Time for the guest's whole work on a request, its body included.
     pub request_timeout: Duration,
-    /// Bytes of linear memory of an instance.
+    /// Time for what the guest does after its response.
+    pub post_return_timeout: Duration,
+    /// Time on the processor for a request.
+    pub cpu_limit: Option<Duration>,
+    /// Bytes of memories, tables and heaps of an instance.
     pub memory_limit: u64,
+    /// Bytes that an instance may print for a request.
+    pub output_limit: u64,
     /// Requests an instance answers before it is dropped.
     pub instance_max_requests: u32,
     /// Upper bound of a random number added to `instance_max_requests`.
@@ -270,6 +236,17 @@ pub struct AppConfig {
     pub instance_concurrency: u32,
     /// What the app must answer before it is let at clients.
     pub health_path: Option<String>,
+}
+
+/// How much a worker sends for an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboundLimits {
+    /// Open connections.
+    pub connections: usize,
+    /// Requests on their way.
+    pub requests: usize,
+    /// Requests a second.
+    pub rate: Option<u32>,
 }
 
 /// Where a component comes from.
@@ -290,7 +267,7 @@ pub struct DirMount {
     pub host: PathBuf,
     /// Absolute path the guest sees.
     pub guest: String,
-    /// Whether the guest may not write.
+    /// Whether the guest may write.
     pub access: DirAccess,
 }
 
@@ -310,6 +287,8 @@ pub struct CompileLimits {
     pub timeout: Duration,
     /// Address space in bytes.
     pub memory: u64,
+    /// What the process that compiles gives up.
+    pub sandbox: SandboxMode,
 }
 
 /// What the process was started with: arguments and environment, so that

@@ -15,7 +15,10 @@ use super::order;
 use super::pool::pool;
 use super::reader::{Reader, path, replaceable};
 use super::values::{ByteSize, duration, duration_from, flag, length_in, number_in, or_none, size_in, umask};
-use super::{Command, CompileLimits, Config, HttpConfig, Invocation, MasterConfig, cli, file, print};
+use super::{
+    Command, CompileLimits, Config, HttpConfig, Invocation, MasterConfig, Patience, SandboxMode, cli, file,
+    print,
+};
 
 /// Read when no other file is named.
 const DEFAULT_FILE: &str = "./wasgun.toml";
@@ -170,7 +173,9 @@ fn config(reader: &mut Reader) -> Config {
         reader.base = checked.is_ok().then(|| dir.clone());
         checked.unwrap_or_else(|message| reader.wrong("chdir", message));
     }
+    let compile = compile_limits(reader);
     Config {
+        sandbox: compile.sandbox,
         bind: bind(reader),
         backlog: reader.one("backlog", number_in("connections", 1..=65_535)),
         master: master(reader, chdir),
@@ -179,7 +184,7 @@ fn config(reader: &mut Reader) -> Config {
         pool: pool(reader),
         log: log(reader),
         cache_dir: reader.path("cache-dir"),
-        compile: compile_limits(reader),
+        compile,
     }
 }
 
@@ -253,9 +258,15 @@ fn master(reader: &mut Reader, chdir: Option<PathBuf>) -> MasterConfig {
 }
 
 fn http(reader: &mut Reader) -> HttpConfig {
+    let rate = reader.one("min-rate", or_none(size_in(1..=1 << 30)));
+    let mut patience =
+        |option| Patience { time: reader.one(option, duration_from(Duration::from_millis(1))), rate };
+    let (body_patience, write_patience) = (patience("body-timeout"), patience("write-timeout"));
     HttpConfig {
         keep_alive: reader.one("keep-alive", duration),
         header_timeout: reader.one("header-timeout", duration_from(Duration::from_millis(1))),
+        body_patience,
+        write_patience,
         limit_request_line: reader.one("limit-request-line", length_in(64..=LONGEST_LINE)),
         limit_request_fields: reader.one("limit-request-fields", number_in("fields", 1..=MOST_FIELDS))
             as usize,
@@ -280,5 +291,11 @@ fn compile_limits(reader: &mut Reader) -> CompileLimits {
     CompileLimits {
         timeout: reader.one("compile-timeout", duration_from(Duration::from_secs(1))),
         memory: reader.one("compile-memory", size_in(64 << 20..=1 << 50)),
+        sandbox: reader.one("sandbox", |text| match text {
+            "off" => Ok(SandboxMode::Off),
+            "best-effort" => Ok(SandboxMode::BestEffort),
+            "required" => Ok(SandboxMode::Required),
+            _ => Err(format!("{text:?} is no way to be confined: write off, best-effort or required")),
+        }),
     }
 }

@@ -22,17 +22,28 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Read environment variables of the guest from a file of NAME=VALUE lines; --env wins \
              over it; repeatable",
     ),
-    OptionSpec::many(Application, "dir", "HOST::GUEST[:ro]", ',').help(
-        "Let the guest see the directory HOST as the absolute path GUEST, for reading alone \
-             with :ro; HOST alone keeps its path; repeatable",
+    OptionSpec::many(Application, "dir", "HOST::GUEST[:rw]", ',').help(
+        "Let the guest read the directory HOST as the absolute path GUEST, and with :rw write \
+             to it too; HOST alone keeps its path; repeatable",
     ),
     OptionSpec::many(Application, "arg", "TEXT", '\n')
         .help("Pass an argument to the guest; repeatable (WASGUN_ARG: one a line)"),
     OptionSpec::many(Application, "allow-outbound", "HOST[:PORT]", ',').help(
         "Let the guest send requests to a host: a name, *.example.com (its subdomains), an \
              address, a network such as 10.0.0.0/8, or * for all; repeatable, also with commas. \
-             Without it the guest reaches nothing",
+             Without it the guest reaches nothing; addresses that are not public (loopback, \
+             private, link-local and such) it reaches only where an address, a network or \
+             localhost allows them, whatever name leads there",
     ),
+    OptionSpec::one(Application, "outbound-connections", "N")
+        .default("64")
+        .help("Connections that a worker has open for the guest's requests at most"),
+    OptionSpec::one(Application, "outbound-requests", "N")
+        .default("128")
+        .help("Requests of the guest that a worker has on their way at most; one more fails"),
+    OptionSpec::one(Application, "outbound-rate", "N|none")
+        .default("none")
+        .help("Requests that a worker sends for the guest in a second at most; one more fails"),
     // Server
     OptionSpec::many(Server, "bind", "ADDRESS", ',').short('b').default("127.0.0.1:8000").help(
         "Listen on HOST:PORT, [IPV6]:PORT, :PORT (all IPv4 interfaces), unix:PATH, fd://N or, by \
@@ -57,10 +68,28 @@ pub const OPTIONS: &[OptionSpec] = &[
     // Times
     OptionSpec::one(Times, "request-timeout", "TIME")
         .default("30s")
-        .help("Time the guest has for a request, response body included"),
+        .help("Time the guest has for a request, response body included, computing or waiting"),
+    OptionSpec::one(Times, "post-return-timeout", "TIME")
+        .default("30s")
+        .help("Time the guest may go on for after its response is complete"),
+    OptionSpec::one(Times, "cpu-limit", "TIME|none")
+        .default("none")
+        .help("Processor time that a request may use, the making of its instance included"),
     OptionSpec::one(Times, "header-timeout", "TIME")
         .default("10s")
         .help("Time a client has to send the head of a request"),
+    OptionSpec::one(Times, "body-timeout", "TIME").default("20s").help(
+        "Time a client may have the server wait for the body of its request, all in all; what it \
+             sends at --min-rate adds to that",
+    ),
+    OptionSpec::one(Times, "write-timeout", "TIME").default("60s").help(
+        "Time a client may have its response wait, all in all; what it takes at --min-rate adds \
+             to that",
+    ),
+    OptionSpec::one(Times, "min-rate", "SIZE|none").default("500").help(
+        "Bytes a second that earn a client more time to send a body or to take a response; with \
+             none each byte does, so that these times are for silence",
+    ),
     OptionSpec::one(Times, "keep-alive", "TIME").default("75s").help(
         "Time an idle connection is kept for its next request; 0 closes it after each \
              response",
@@ -106,9 +135,12 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec::one(Instances, "instance-concurrency", "N")
         .default("16")
         .help("Requests a reused instance of a WASI 0.3 component works on at the same time"),
-    OptionSpec::one(Instances, "memory-limit", "SIZE")
-        .default("256MiB")
-        .help("Linear memory an instance may have, from 1MiB to 4GiB"),
+    OptionSpec::one(Instances, "memory-limit", "SIZE").default("256MiB").help(
+        "Memory an instance may have, its tables and garbage-collected heaps included; from 1MiB to 4GiB",
+    ),
+    OptionSpec::one(Instances, "limit-guest-output", "SIZE")
+        .default("1MiB")
+        .help("What a guest may print for a request, each line counted as 128 bytes more; more ends it"),
     // Workers
     OptionSpec::one(Workers, "max-requests", "N").default("0").help(
         "Requests after which a worker is replaced, by one that is ready before it ends; 0 for \
@@ -144,6 +176,18 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec::one(Control, "health-path-prefix", "PREFIX")
         .help("Answer PREFIX/live and PREFIX/ready, such as /-/live, in the app's stead"),
     // Process
+    OptionSpec::one(Process, "sandbox", "off|best-effort|required").default("best-effort").help(
+        "Whether workers and compilers give up what they do not need (capabilities, files, system \
+             calls): as far as the kernel lets them, or not without all of it",
+    ),
+    OptionSpec::one(Process, "cgroup-memory", "SIZE|none").default("none").help(
+        "Memory that a worker may have at most; the kernel kills one that needs more, and it is \
+             replaced. For servers with a cgroup (v2) of their own, such as systemd's Delegate= gives; \
+             at least 16MiB",
+    ),
+    OptionSpec::one(Process, "cgroup-cpus", "N|none")
+        .default("none")
+        .help("Processors, such as 1.5, that a worker has the time of at most, by its cgroup"),
     OptionSpec::flag(Process, "daemon").short('D').help(
         "Go on in the background once the server is ready, or say why it is not; standard error \
              is kept if it is no terminal",

@@ -68,6 +68,18 @@ pub struct Status {
     pub listeners: Vec<String>,
     /// Requests answered since the master started.
     pub requests: u64,
+    /// Milliseconds of processor time that the app has used since the master started.
+    #[serde(default)]
+    pub app_cpu_ms: u64,
+    /// Bytes of request bodies that have come since then.
+    #[serde(default)]
+    pub received: u64,
+    /// Bytes of response bodies that have gone out since then.
+    #[serde(default)]
+    pub sent: u64,
+    /// Requests that the app has sent since then.
+    #[serde(default)]
+    pub outbound: u64,
     /// Requests being worked on.
     pub in_flight: u64,
     /// Requests that wait for a place.

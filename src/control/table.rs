@@ -63,6 +63,13 @@ fn summary(status: &Status) -> Vec<String> {
             count(status.connections),
             count(status.restarts)
         ),
+        format!(
+            "app: {} on the processor, {} received, {} sent, {} requests of its own",
+            time(status.app_cpu_ms),
+            bytes(status.received),
+            bytes(status.sent),
+            count(status.outbound)
+        ),
     ];
     lines.extend(status.last_change.as_ref().map(|change| format!("last change: {}", plain(change))));
     lines

@@ -46,6 +46,10 @@ fn status() -> Status {
         scaling: Some((2, 8)),
         listeners: vec!["http://127.0.0.1:8000".to_owned(), "unix:/run/app.sock".to_owned()],
         requests: 1_234_567,
+        app_cpu_ms: 83_000,
+        received: 3 << 20,
+        sent: 700,
+        outbound: 5_000,
         in_flight: 3,
         waiting: 1,
         connections: 1_100,
@@ -61,6 +65,7 @@ fn a_status_is_laid_out_for_people() {
     let expected = r"wasgun 0.1.0, app h\u{e9}llo: degraded, generation 3 (rollback to 2 possible)
 pid 41230, up 2h05m, workers 1/3 (2..8), listening on http://127.0.0.1:8000, unix:/run/app.sock
 1,234,567 requests, 3 in flight, 1 waiting, 1,100 connections, 4 restarts, imbalance 1.07
+app: 1m23s on the processor, 3.0 MiB received, 700 B sent, 5,000 requests of its own
 last change: reload to generation 3: done
 
 SLOT    PID  GEN  STATE        AGE   REQUESTS  IN-FLIGHT  CONNS  RESTARTS      PSS    CPU   BEAT
@@ -78,6 +83,7 @@ fn a_status_without_anything_has_a_table_too() {
     let expected = "wasgun , app : , generation 0
 pid 0, up 0ms, workers 0/0, listening on nothing
 0 requests, 0 in flight, 0 waiting, 0 connections, 0 restarts
+app: 0ms on the processor, 0 B received, 0 B sent, 0 requests of its own
 
 SLOT  PID  GEN  STATE  AGE  REQUESTS  IN-FLIGHT  CONNS  RESTARTS  PSS  CPU  BEAT
 ";

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::Fingerprint;
 use crate::config::{ByteSize, CompileLimits, Config};
 use crate::listeners::Listener;
+use crate::sandbox::Cgroup;
 use crate::sys::fd;
 use crate::sys::process::Exit;
 use crate::telemetry::{self, Board, Slot};
@@ -36,6 +37,8 @@ pub struct Inheritance {
     pub health: Option<Arc<Listener>>,
     /// The shared counters.
     pub board: Board,
+    /// What the workers make cgroups in.
+    pub cgroup: Option<Cgroup>,
     /// The master, without whom nobody goes on.
     pub master: Pid,
     /// The sending end to the master, for workers.

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
@@ -11,9 +12,11 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::egress::Egress;
 use super::failure::Failure;
+use super::guest::MAX_RESOURCES;
 use super::load::{LoadedApp, Pre};
-use super::outgoing::{self, Response};
+use super::outgoing::{self, Response, Stalled};
 use super::ticker::Ticker;
+use super::usage::{Totals, Usage};
 use super::{v02, v03};
 
 /// A request for a guest. Its URI is in absolute form: a 0.3 guest reads scheme
@@ -29,6 +32,8 @@ pub struct Call {
     pub deadline: Instant,
     /// Whether the client speaks https, as far as is known.
     pub secure: bool,
+    /// What it uses.
+    pub usage: Arc<Usage>,
     /// Given back when the guest is done, which can be before a slow client is.
     pub permit: OwnedSemaphorePermit,
 }
@@ -40,25 +45,40 @@ pub struct App {
     pub(super) egress: Arc<Egress>,
     pub(super) idle: v02::Idle,
     pub(super) reusable: v03::Reusable,
+    pub(super) totals: Arc<Totals>,
+    stalled: Arc<Stalled>,
     response_buffer: usize,
+    /// Most resources of an instance at a time, of which each may be an open file.
+    pub(super) most_resources: usize,
 }
 
 impl App {
-    pub(super) fn new(loaded: LoadedApp, ticker: Arc<Ticker>, response_buffer: usize) -> Self {
-        let egress = Arc::new(Egress::new(&loaded.config.allow_outbound));
+    pub(super) fn new(loaded: LoadedApp, ticker: Arc<Ticker>, response_buffer: usize, files: usize) -> Self {
+        let most_resources = if loaded.config.dirs.is_empty() { usize::MAX } else { files };
+        let totals = Arc::<Totals>::default();
+        let egress = Arc::new(Egress::new(&loaded.config, totals.clone()));
         Self {
             loaded,
             ticker,
             egress,
             idle: v02::Idle::default(),
             reusable: v03::Reusable::default(),
+            totals,
+            stalled: Arc::default(),
             response_buffer,
+            most_resources: most_resources.min(MAX_RESOURCES),
         }
     }
 
     /// The app's configuration.
     pub fn config(&self) -> &crate::config::AppConfig {
         &self.loaded.config
+    }
+
+    /// Takes what its requests have used since this was last asked for: time on the
+    /// processor, and requests they have sent.
+    pub fn take_totals(&self) -> (Duration, u32) {
+        self.totals.take()
     }
 
     /// Answers `request`. Dropping the future, or the response body before its
@@ -68,7 +88,7 @@ impl App {
     /// There will be no response. A failure after the head is an error of the
     /// response body.
     pub async fn handle(self: &Arc<Self>, request: Request, call: Call) -> Result<Response, Failure> {
-        let (answer, head) = outgoing::answer(request.method(), self.response_buffer);
+        let (answer, head) = outgoing::answer(request.method(), self.response_buffer, self.stalled.clone());
         match &self.loaded.pre {
             Pre::V02(..) => inline(v02::run(self.clone(), request, call, answer), head).await,
             Pre::V03(_) => {
@@ -83,6 +103,25 @@ impl App {
         }
     }
 
+    /// Ends the response whose client has taken nothing for longest, if that is half
+    /// a second or more, or less where such hold half of the `places`: its guest holds one
+    /// that another request could have.
+    pub fn make_way(&self, places: usize) {
+        self.stalled.end_one(places, Instant::now());
+    }
+
+    /// Whether a guest of this process computes for long.
+    pub fn is_crowded(&self) -> bool {
+        self.ticker.has_hogs()
+    }
+
+    /// Gives back what it keeps for many requests, after there were none for a while;
+    /// one finds an instance that waits.
+    pub fn rest(&self) {
+        self.idle.keep_one();
+        self.loaded.memories.iter().for_each(|memories| memories.rest());
+    }
+
     /// Makes an instance and drops it, to see whether one can be made at all.
     ///
     /// # Errors
@@ -92,6 +131,11 @@ impl App {
             Pre::V02(..) => v02::try_instance(self, deadline).await,
             Pre::V03(_) => v03::try_instance(self, deadline).await,
         }
+    }
+
+    /// Whether a request has used more of the processor than it may.
+    pub(super) fn is_over_cpu_limit(&self, usage: &Usage) -> bool {
+        self.config().cpu_limit.is_some_and(|limit| usage.processor() > limit)
     }
 
     /// Sends a request to a 0.3 instance that has room, or to a new one.

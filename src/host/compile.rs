@@ -9,37 +9,45 @@ use super::engine::WASM_PAGE;
 use super::inspect::{Wasi, inspect, to_binary};
 use super::snapshot::{self, Snapshot};
 use super::{engine, source, weave};
-use crate::artifact::{Afterwards, Artifact, Cache, Content, Needs};
-use crate::config::AppConfig;
+use crate::artifact::{Afterwards, Content, Draft, Needs};
+use crate::config::AppSource;
 
-/// Makes sure that `app` is in the cache; another process that compiles the
-/// same component is waited for.
-///
-/// # Errors
-/// The component cannot be read, compiled or served.
-pub fn compile_to_cache(app: &AppConfig, cache: &Cache) -> Result<()> {
-    let bytes = source::read(&app.source)?;
-    let context = || format!("cannot serve {}", source::shown(&app.source));
-    let (wasi, binary) = examine(&bytes).with_context(context)?;
-    let name = engine::fingerprint(&bytes[..])?;
-    let _lock = cache.lock(&name)?;
-    if cache.find(&name).is_none() {
-        let compiled = compile(&engine::compiling(wasi)?, wasi, &binary).with_context(context)?;
-        cache.store(&name, &compiled.content())?;
-    }
-    Ok(())
+/// A component that was read, and not looked into.
+pub struct Uncompiled {
+    shown: String,
+    bytes: Vec<u8>,
 }
 
-/// Compiles the component at `app` into the file `out`.
-///
-/// # Errors
-/// As [`compile_to_cache`], or `out` cannot be written.
-pub fn compile_to_file(app: &std::path::Path, out: &std::path::Path) -> Result<()> {
-    let bytes = std::fs::read(app).with_context(|| format!("cannot read {}", app.display()))?;
-    let context = || format!("cannot compile {}", app.display());
-    let (wasi, binary) = examine(&bytes).with_context(context)?;
-    let compiled = compile(&engine::compiling(wasi)?, wasi, &binary).with_context(context)?;
-    Artifact::export(out, &compiled.content())
+impl Uncompiled {
+    /// Reads a component.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(source: &AppSource) -> Result<Self> {
+        Ok(Self { shown: source::shown(source), bytes: source::read(source)? })
+    }
+
+    /// How messages call it.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// What its artifact is called in a cache.
+    ///
+    /// # Errors
+    /// The runtime does not support this machine.
+    pub fn fingerprint(&self) -> Result<blake3::Hash> {
+        engine::fingerprint(&self.bytes[..])
+    }
+
+    /// Compiles it, and writes that.
+    ///
+    /// # Errors
+    /// It is no component that can be served, or cannot be compiled or written.
+    pub fn compile(&self, to: &Draft) -> Result<()> {
+        let (wasi, binary) = examine(&self.bytes)?;
+        to.write(&compile(&engine::compiling(wasi)?, wasi, &binary)?.content())
+    }
 }
 
 fn examine(bytes: &[u8]) -> Result<(Wasi, std::borrow::Cow<'_, [u8]>)> {

@@ -24,6 +24,10 @@ pub enum Failure {
     GuestError(String),
     /// The guest's time is up.
     Timeout,
+    /// Its time on the processor is.
+    CpuLimit,
+    /// The client took nothing for long, and another request needed the place.
+    ClientTooSlow,
     /// The guest ended before its response body did.
     Incomplete,
 }
@@ -67,6 +71,10 @@ impl fmt::Display for Failure {
             ),
             Self::GuestError(code) => write!(f, "the guest answered with the error {code}"),
             Self::Timeout => write!(f, "the guest took longer than --request-timeout"),
+            Self::CpuLimit => write!(f, "the guest used more processor time than --cpu-limit"),
+            Self::ClientTooSlow => {
+                write!(f, "its client took nothing for a while, and all --max-concurrency places were taken")
+            }
             Self::Incomplete => write!(
                 f,
                 "the guest did not finish its response body, or sent another length than it announced"

@@ -10,15 +10,28 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::types::HostIncomingRequest;
 use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::egress::{Egress, GuestEgress};
+use super::app::{App, Call};
+use super::egress::GuestEgress;
 use super::failure::Failure;
 use super::guest_output::Printer;
-use super::load::LoadedApp;
-use super::ticker::SLICE;
+use super::ticker::{Hog, SLICE};
+use super::usage::Usage;
 use super::weave::MOST_HANDLES;
 
-/// Most resources (bodies, fields, streams, files) an instance may hold.
-const MAX_RESOURCES: usize = 10_000;
+/// Most resources (bodies, fields, streams, files) an instance may hold, and handles of
+/// all kinds: the host keeps something for each.
+pub(super) const MAX_RESOURCES: usize = 10_000;
+
+/// Most core instances, tables and memories of a component: Python's have some dozens.
+const MAX_INSTANCES: usize = 1_000;
+const MAX_TABLES: usize = 1_000;
+const MAX_MEMORIES: usize = 100;
+
+/// Most bytes that the host copies for a guest in one call.
+const HOSTCALL_BYTES: usize = 16 << 20;
+
+/// Most random bytes that a guest gets in one call.
+const RANDOM_BYTES: u64 = 1 << 20;
 
 /// What an instance has left when it has answered: guests whose garbage is collected
 /// rarely give back what they got first.
@@ -41,64 +54,79 @@ pub(super) struct Guest {
     printer: Arc<Printer>,
     /// It has called the host.
     has_asked: bool,
+    /// It has computed for long.
+    hog: Option<Hog>,
 }
 
-/// Memory that an instance has, and may have, summed over its memories and
-/// tables.
+/// Memory that an instance has, and may have, summed over its memories, tables and
+/// heaps.
 struct Budget {
     used: usize,
+    /// The request's, for which it last got more.
+    usage: Arc<Usage>,
     limit: usize,
     /// It was asked for more than that.
     exceeded: bool,
 }
 
-impl LoadedApp {
+impl App {
     /// What an instance has at first.
-    pub(super) fn guest(&self, egress: &Arc<Egress>) -> Guest {
-        let printer = Printer::new(self.name.clone());
+    pub(super) fn guest(&self) -> Guest {
+        let config = self.config();
+        let printer = Printer::new(self.loaded.name.clone(), config.output_limit);
         let [stdout, stderr] = printer.streams();
         let mut wasi = WasiCtxBuilder::new()
-            .envs(&self.config.env)
-            .arg(&self.config.name)
-            .args(&self.config.args)
+            .envs(&config.env)
+            .arg(&config.name)
+            .args(&config.args)
             .stdout(stdout)
             .stderr(stderr)
+            .max_random_size(RANDOM_BYTES)
             .build();
-        *wasi.filesystem() = self.files.clone();
+        *wasi.filesystem() = self.loaded.files.clone();
+        let usage = Arc::<Usage>::default();
         Guest {
-            table: empty_table(),
+            table: empty_table(self.most_resources),
             wasi,
             http: WasiHttpCtx::new(),
-            egress: GuestEgress { egress: egress.clone(), printer: printer.clone() },
+            egress: GuestEgress {
+                egress: self.egress.clone(),
+                printer: printer.clone(),
+                usage: usage.clone(),
+            },
             budget: Budget {
                 used: 0,
+                usage,
                 exceeded: false,
-                limit: usize::try_from(self.config.memory_limit).unwrap_or(usize::MAX),
+                limit: usize::try_from(config.memory_limit).unwrap_or(usize::MAX),
             },
             printer,
             has_asked: false,
+            hog: None,
         }
     }
 
     /// A store for one instance.
-    pub(super) fn store(&self, egress: &Arc<Egress>) -> Store<Guest> {
-        let mut store = Store::new(&self.engine, self.guest(egress));
+    pub(super) fn store(&self) -> Store<Guest> {
+        let mut store = Store::new(&self.loaded.engine, self.guest());
         store.limiter(|guest| &mut guest.budget);
+        store.set_max_component_handles(MAX_RESOURCES);
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.set_epoch_deadline(SLICE);
         // A guest that computes is interrupted at times and resumed: it
-        // shares its worker, and time limits are seen to by timers. By way of the
-        // runtime, which looks at sockets and timers before it goes on; the
-        // engine's own way to yield would have it do so every 61 times.
-        store.epoch_deadline_callback(|_| {
-            Ok(UpdateDeadline::YieldCustom(SLICE, Box::pin(tokio::task::yield_now())))
+        // shares its worker, and time limits are seen to by timers.
+        let next_slice = self.ticker.slices();
+        store.epoch_deadline_callback(move |mut store| {
+            let (slice, turn) = next_slice(&mut store.data_mut().hog);
+            Ok(UpdateDeadline::YieldCustom(slice, turn))
         });
         store
     }
 }
 
-fn empty_table() -> ResourceTable {
+fn empty_table(most_resources: usize) -> ResourceTable {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(MAX_RESOURCES);
+    table.set_max_capacity(most_resources);
     table
 }
 
@@ -160,7 +188,7 @@ impl Guest {
     pub fn forget_table(&mut self) -> anyhow::Result<()> {
         let only_options = self.table.iter_mut().all(|resource| resource.is::<RequestOptions>());
         ensure!(only_options, "it has kept resources of the host");
-        self.table = empty_table();
+        self.table = empty_table(self.table.max_capacity());
         Ok(())
     }
 
@@ -169,9 +197,13 @@ impl Guest {
         *self.wasi.clocks() = WasiClocksCtx::default();
     }
 
-    /// Notes which request the instance works on, for its output.
-    pub fn begin(&self, id: &Arc<str>) {
-        self.printer.begin(id);
+    /// Notes which request the instance works on, for its output and its account.
+    pub fn begin(&mut self, call: &Call) {
+        self.printer.begin(&call.id);
+        call.usage.has_memory(self.budget.used);
+        self.budget.usage = call.usage.clone();
+        self.egress.usage = call.usage.clone();
+        self.hog = None;
     }
 }
 
@@ -194,6 +226,7 @@ impl Budget {
         match self.used.checked_add(by) {
             Some(used) if used <= self.limit => {
                 self.used = used;
+                self.usage.has_memory(used);
                 true
             }
             _ => {
@@ -224,5 +257,17 @@ impl ResourceLimiter for Budget {
         let allowed = maximum.is_none_or(|maximum| desired <= maximum);
         let bytes = desired.saturating_sub(current).saturating_mul(size_of::<usize>());
         Ok(allowed && self.grow(bytes))
+    }
+
+    fn instances(&self) -> usize {
+        MAX_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES
     }
 }

@@ -2,16 +2,20 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 /// Longest line; a longer one is broken, so that no guest fills the host's memory.
 const LONGEST_LINE: usize = 8 * 1024;
+
+/// What a line counts beyond its bytes: about what the log adds to it.
+const LINE: usize = 128;
 
 /// The streams that an instance can print to.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
@@ -23,6 +27,9 @@ pub(super) struct Printer {
     request: Mutex<Option<Arc<str>>>,
     /// The begin of a line, of each stream.
     pending: [Mutex<Vec<u8>>; STREAMS.len()],
+    /// Bytes that may be printed for a request, and how many of these are left.
+    limit: u64,
+    left: AtomicU64,
 }
 
 /// One stream of one instance.
@@ -32,9 +39,22 @@ pub(super) struct GuestOutput {
     stream: usize,
 }
 
+/// A guest prints without end.
+#[derive(Debug)]
+struct TooMuch;
+
+impl std::fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it printed more than --limit-guest-output for one request")
+    }
+}
+
+impl std::error::Error for TooMuch {}
+
 impl Printer {
-    pub fn new(app: Arc<str>) -> Arc<Self> {
-        Arc::new(Self { app, request: Mutex::default(), pending: Default::default() })
+    pub fn new(app: Arc<str>, limit: u64) -> Arc<Self> {
+        let left = AtomicU64::new(limit);
+        Arc::new(Self { app, request: Mutex::default(), pending: Default::default(), limit, left })
     }
 
     /// Standard output, and standard error.
@@ -47,6 +67,7 @@ impl Printer {
     pub fn begin(&self, request: &Arc<str>) {
         self.flush_lines();
         *lock(&self.request) = Some(request.clone());
+        self.left.store(self.limit, Relaxed);
     }
 
     /// The last request that the instance took; empty while it starts.
@@ -63,7 +84,15 @@ impl Printer {
         }
     }
 
-    fn append(&self, stream: usize, mut bytes: &[u8]) {
+    /// Prints `bytes`.
+    ///
+    /// # Errors
+    /// They are more than may be printed.
+    fn append(&self, stream: usize, mut bytes: &[u8]) -> Result<(), TooMuch> {
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let length = (bytes.len() + lines * LINE) as u64;
+        let left = self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(length));
+        left.map_err(|_| TooMuch)?;
         let mut pending = lock(&self.pending[stream]);
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
@@ -72,6 +101,7 @@ impl Printer {
             bytes = rest;
         }
         self.extend(stream, &mut pending, bytes);
+        Ok(())
     }
 
     fn extend(&self, stream: usize, pending: &mut Vec<u8>, bytes: &[u8]) {
@@ -125,8 +155,10 @@ impl StdoutStream for GuestOutput {
 
 impl AsyncWrite for GuestOutput {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.printer.append(self.stream, bytes);
-        Poll::Ready(Ok(bytes.len()))
+        Poll::Ready(match self.printer.append(self.stream, bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(error) => Err(io::Error::other(error)),
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -140,8 +172,7 @@ impl AsyncWrite for GuestOutput {
 
 impl OutputStream for GuestOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.printer.append(self.stream, &bytes);
-        Ok(())
+        self.printer.append(self.stream, &bytes).map_err(|error| StreamError::Trap(error.into()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {

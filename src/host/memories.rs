@@ -142,6 +142,16 @@ impl Memories {
         }
     }
 
+    /// Gives back what waits for instances to come.
+    pub fn rest(&self) {
+        let mut idle = self.idle();
+        for mut kept in std::mem::take(&mut idle.memories) {
+            idle.in_use(&mut kept);
+        }
+        drop(idle);
+        self.stacks().clear();
+    }
+
     /// How many memories instances have got.
     pub fn lent(&self) -> u64 {
         self.idle().lent

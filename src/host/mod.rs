@@ -13,12 +13,15 @@ mod inspect;
 mod load;
 mod memories;
 mod outgoing;
+#[cfg(test)]
+mod outgoing_tests;
 mod rewind;
 mod seat;
 mod sections;
 mod snapshot;
 mod source;
 mod ticker;
+mod usage;
 mod v02;
 mod v03;
 mod weave;
@@ -26,18 +29,15 @@ mod weave;
 use std::sync::Arc;
 
 pub use app::{App, Call, Request};
-pub use compile::{compile_to_cache, compile_to_file};
+pub use compile::Uncompiled;
 pub use failure::Failure;
 pub use load::LoadedApp;
 pub use outgoing::{Response, ResponseBody};
+pub use usage::Usage;
 pub use wasmtime_wasi_http::{Error as BodyError, WasiBody as RequestBody};
 
-/// Makes loaded apps answer in this process, which is not forked any more: it
-/// gets a thread here.
-///
-/// # Errors
-/// The thread cannot be made.
-pub fn start(apps: Vec<LoadedApp>, response_buffer: usize) -> std::io::Result<Vec<Arc<App>>> {
+/// Opens what loaded apps need of this process, which is not forked any more.
+pub fn open(apps: &[LoadedApp]) {
     // Only without swap: a page that was swapped out would have to be read back only
     // to be overwritten.
     if engine::swap_exists() {
@@ -45,7 +45,16 @@ pub fn start(apps: Vec<LoadedApp>, response_buffer: usize) -> std::io::Result<Ve
     } else {
         apps.iter().filter_map(|app| app.memories.as_ref()).for_each(|memories| memories.keep_pages());
     }
+}
+
+/// Makes them answer in this process, which gets a thread here. A response is buffered up to so
+/// many bytes, and an instance may have so many files open.
+///
+/// # Errors
+/// The thread cannot be made.
+pub fn start(apps: Vec<LoadedApp>, response_buffer: usize, files: usize) -> std::io::Result<Vec<Arc<App>>> {
     let engines = apps.iter().map(|app| app.engine.clone()).collect();
     let ticker = Arc::new(ticker::Ticker::start(engines)?);
-    Ok(apps.into_iter().map(|app| Arc::new(App::new(app, ticker.clone(), response_buffer))).collect())
+    let app = |loaded| Arc::new(App::new(loaded, ticker.clone(), response_buffer, files));
+    Ok(apps.into_iter().map(app).collect())
 }

@@ -3,14 +3,16 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::failure::Failure;
 
@@ -21,11 +23,20 @@ pub type Response = http::Response<ResponseBody>;
 /// a time must not fill the memory with what keeps these apart.
 const FRAME: usize = 128;
 
+/// A client that takes nothing for this long is slow enough to be given up for another's
+/// request.
+pub(super) const PATIENT: Duration = Duration::from_millis(500);
+
+/// The same while such clients hold more than half of the places: most of them, and those
+/// that have waited longest, are hardly there to read.
+pub(super) const CROWDED: Duration = Duration::from_millis(50);
+
 /// The guest's side: first a head or a failure, then the body.
 pub(super) struct Answer {
     head: Option<oneshot::Sender<Result<Response, Failure>>>,
     body: Option<ResponseBody>,
     shared: Arc<Mutex<Shared>>,
+    stalled: Arc<Stalled>,
     limit: usize,
     /// Bytes that are out of `Content-Length`, if there is one.
     missing: Option<u64>,
@@ -42,8 +53,6 @@ pub struct ResponseBody {
     missing: Option<u64>,
     /// It is dropped with the head.
     head_alone: bool,
-    /// Ends the guest's work when nobody wants the response any more.
-    task: Option<AbortHandle>,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +61,12 @@ struct Shared {
     buffered: usize,
     end: Option<Result<(), Failure>>,
     abandoned: bool,
+    /// Since when its guest waits for the client to take some of it.
+    stalled_since: Option<Instant>,
+    /// It is among those that may have to make way.
+    noted: bool,
+    /// Ends the guest's work when nobody wants the response any more.
+    task: Option<AbortHandle>,
     /// Who wants to know when that happens.
     mourner: Option<Waker>,
     reader: Option<Waker>,
@@ -66,6 +81,60 @@ impl Shared {
     }
 }
 
+/// The responses of an app whose guests wait for their clients, or did.
+#[derive(Debug, Default)]
+pub(super) struct Stalled(Mutex<Vec<Weak<Mutex<Shared>>>>);
+
+impl Stalled {
+    /// Ends the response that has waited for its client longest, if that is long for one
+    /// of so many `places`.
+    pub fn end_one(&self, places: usize, now: Instant) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut longest: Option<(Instant, Arc<Mutex<Shared>>)> = None;
+        let mut waiting = 0;
+        all.retain(|response| {
+            let Some(response) = response.upgrade() else { return false };
+            let shared = lock(&response);
+            let Some(since) = shared.stalled_since else { return shared.end.is_none() };
+            drop(shared);
+            waiting += 1;
+            if longest.as_ref().is_none_or(|(longest, _)| since < *longest) {
+                longest = Some((since, response));
+            }
+            true
+        });
+        let patience = if waiting > places / 2 { CROWDED } else { PATIENT };
+        if let Some((since, response)) = longest
+            && now.saturating_duration_since(since) >= patience
+        {
+            lock(&response).make_way();
+        }
+    }
+
+    fn note(&self, response: &Arc<Mutex<Shared>>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == all.capacity() {
+            all.retain(|response| response.strong_count() > 0);
+        }
+        all.push(Arc::downgrade(response));
+    }
+}
+
+impl Shared {
+    /// Ends with a failure, and its guest with it.
+    fn make_way(&mut self) {
+        self.end = Some(Err(Failure::ClientTooSlow));
+        (self.abandoned, self.stalled_since) = (true, None);
+        self.frames.clear();
+        self.wake_reader();
+        let waiting = [self.writer.take(), self.mourner.take()];
+        waiting.into_iter().flatten().for_each(Waker::wake);
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     // A panic elsewhere cannot leave it half changed.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,12 +145,15 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 pub(super) fn answer(
     method: &http::Method,
     limit: usize,
+    stalled: Arc<Stalled>,
 ) -> (Answer, oneshot::Receiver<Result<Response, Failure>>) {
     let (head, receiver) = oneshot::channel();
     let shared = Arc::new(Mutex::new(Shared::default()));
-    let body = ResponseBody { shared: shared.clone(), missing: None, head_alone: false, task: None };
+    let body = ResponseBody { shared: shared.clone(), missing: None, head_alone: false };
     let head_alone = method == http::Method::HEAD;
-    (Answer { head: Some(head), body: Some(body), shared, limit, missing: None, head_alone }, receiver)
+    let answer =
+        Answer { head: Some(head), body: Some(body), shared, stalled, limit, missing: None, head_alone };
+    (answer, receiver)
 }
 
 impl Answer {
@@ -118,6 +190,7 @@ impl Answer {
         let whole = self.missing == Some(0);
         // What is wrong with a body that nobody gets is no failure.
         let harmless = self.head_alone && matches!(failure, Failure::Incomplete);
+        shared.stalled_since = None;
         shared.end = Some(if whole || harmless { Ok(()) } else { Err(failure) });
         shared.wake_reader();
         !whole
@@ -202,6 +275,11 @@ impl Answer {
             return true;
         }
         shared.writer = Some(cx.waker().clone());
+        shared.stalled_since.get_or_insert_with(Instant::now);
+        if !std::mem::replace(&mut shared.noted, true) {
+            drop(shared);
+            self.stalled.note(&self.shared);
+        }
         false
     }
 
@@ -217,6 +295,7 @@ impl Answer {
 
     fn finish(&self) {
         let mut shared = lock(&self.shared);
+        shared.stalled_since = None;
         if shared.end.is_none() {
             shared.end = Some(Ok(()));
             shared.wake_reader();
@@ -239,7 +318,7 @@ impl ResponseBody {
 
     /// Ties the guest's work to this body: dropping one ends the other.
     pub(super) fn end_with(&mut self, task: AbortHandle) {
-        self.task = Some(task);
+        lock(&self.shared).task = Some(task);
     }
 }
 
@@ -256,6 +335,7 @@ impl Body for ResponseBody {
         if let Some(frame) = shared.frames.pop_front() {
             let length = frame.data_ref().map_or(0, Bytes::len);
             shared.buffered -= length;
+            shared.stalled_since = None;
             this.missing = this.missing.map(|missing| missing.saturating_sub(length as u64));
             if let Some(waker) = shared.writer.take() {
                 waker.wake();
@@ -292,7 +372,7 @@ impl Body for ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
-        shared.abandoned = true;
+        (shared.abandoned, shared.stalled_since) = (true, None);
         shared.frames.clear();
         // After a whole response the guest may go on with what it still has to do.
         if self.missing == Some(0) || self.head_alone {
@@ -301,8 +381,7 @@ impl Drop for ResponseBody {
         let unfinished = shared.end.is_none();
         let waiting = [shared.writer.take(), shared.mourner.take()];
         waiting.into_iter().flatten().for_each(Waker::wake);
-        drop(shared);
-        if let Some(task) = self.task.take().filter(|_| unfinished) {
+        if let Some(task) = shared.task.take().filter(|_| unfinished) {
             task.abort();
         }
     }

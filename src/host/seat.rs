@@ -21,13 +21,24 @@ struct State {
     open: bool,
     /// Whether its loop has turned when it was last polled.
     answers: bool,
+    /// Whether it has begun with a request in this turn: that may be one that computes,
+    /// and another one would have to wait for it.
+    began: bool,
 }
 
 impl Seat {
     /// Of an instance that is being made for `requests` requests and has the first.
     pub fn new(requests: u32) -> Self {
         let (jobs, taker) = (VecDeque::new(), None);
-        Self(Mutex::new(State { jobs, taker, active: 1, left: requests - 1, open: true, answers: true }))
+        Self(Mutex::new(State {
+            jobs,
+            taker,
+            active: 1,
+            left: requests - 1,
+            open: true,
+            answers: true,
+            began: true,
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -59,8 +70,15 @@ impl Seat {
     pub fn poll_job(&self, cx: &mut Context<'_>) -> Poll<Option<Job>> {
         let mut state = self.lock();
         state.answers = true;
+        if state.began && !state.jobs.is_empty() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         match state.jobs.pop_front() {
-            Some(job) => Poll::Ready(Some(job)),
+            Some(job) => {
+                state.began = true;
+                Poll::Ready(Some(job))
+            }
             None if !state.open || state.left == 0 => Poll::Ready(None),
             None => {
                 state.taker = Some(cx.waker().clone());
@@ -69,9 +87,10 @@ impl Seat {
         }
     }
 
-    /// The instance is about to be polled: does its loop turn?
+    /// A turn of the instance begins: does its loop turn?
     pub fn expect_answer(&self) {
-        self.lock().answers = false;
+        let mut state = self.lock();
+        (state.answers, state.began) = (false, false);
     }
 
     /// Whether it has.

@@ -24,6 +24,7 @@ use super::load::Pre;
 use super::outgoing::Answer;
 use super::rewind::{Beginning, Rewindable};
 use super::ticker::SLICE;
+use super::usage::within;
 
 /// Instances that may wait after they were put back to where they began: more are
 /// needed only by an app that waits for others much of its time.
@@ -66,6 +67,11 @@ impl Idle {
         self.lock().push(instance);
     }
 
+    /// Drops all instances but one.
+    pub fn keep_one(&self) {
+        self.lock().truncate(1);
+    }
+
     fn not_put_back(&self, app: &App, why: &anyhow::Error) {
         tracing::debug!(app = app.loaded.config.name, "an instance is not put back: {why:#}");
         self.not_rewound.store(NOT_REWOUND, Relaxed);
@@ -82,8 +88,8 @@ type Outcome = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 /// Answers one request; ends when the guest has ended.
 pub(super) async fn run(app: Arc<App>, request: Request, call: Call, mut answer: Answer) {
     let _ticking = app.ticker.run();
-    let served = timeout_at(call.deadline, serve(&app, request, &call, &mut answer)).await;
-    if let Err(failure) = served.unwrap_or(Err(Failure::Timeout)) {
+    let served = within(&app, &call, serve(&app, request, &call, &mut answer)).await;
+    if let Err(failure) = served {
         let text = failure.to_string();
         if !answer.fail(failure) {
             tracing::debug!(request = &*call.id, "after a complete response: {text}");
@@ -100,7 +106,7 @@ async fn serve(app: &App, request: Request, call: &Call, answer: &mut Answer) ->
     if let Some(beginning) = instance.beginning.as_ref().filter(|_| !instance.used) {
         beginning.resume(&mut instance.store);
     }
-    instance.store.data().begin(&call.id);
+    instance.store.data_mut().begin(call);
     // Its last one is long past, if it has waited for this request.
     instance.store.set_epoch_deadline(SLICE);
     let (sender, outcome) = oneshot::channel::<Outcome>();
@@ -131,6 +137,7 @@ async fn serve(app: &App, request: Request, call: &Call, answer: &mut Answer) ->
                 if pumped.is_err() {
                     answer.fail(Failure::Incomplete);
                 }
+                call.usage.returns();
             }
             guest
         }))
@@ -167,7 +174,7 @@ impl Instance {
         let Some(beginning) = self.beginning.as_ref().filter(|_| app.idle.lock().len() < MOST_REWOUND) else {
             return false;
         };
-        let guest = app.loaded.guest(&app.egress);
+        let guest = app.guest();
         if let Err(error) = beginning.rewind(&mut self.store, guest).await {
             app.idle.not_put_back(app, &error);
             return false;
@@ -199,7 +206,7 @@ pub(super) async fn try_instance(app: &App, deadline: Instant) -> Result<(), Fai
 }
 
 async fn instantiate(app: &App) -> Result<Instance, Failure> {
-    let mut store = app.loaded.store(&app.egress);
+    let mut store = app.store();
     let Pre::V02(pre, indices) = &app.loaded.pre else { unreachable!("run() is chosen by generation") };
     let rewindable = app.loaded.rewindable.as_ref().filter(|rewindable| rewindable.is_possible());
     let rewindable = rewindable.filter(|_| app.idle.wants_rewindable());

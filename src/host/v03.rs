@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -23,6 +24,7 @@ use super::load::Pre;
 use super::outgoing::Answer;
 use super::seat::Seat;
 use super::ticker::SLICE;
+use super::usage::within;
 
 /// A request on its way into an instance.
 pub(super) struct Job {
@@ -54,8 +56,9 @@ pub(super) fn spawn_reusable(app: &Arc<App>, job: Job) {
 }
 
 async fn run(app: Arc<App>, mut first: Job, seat: Option<Arc<Seat>>) {
-    let mut store = app.loaded.store(&app.egress);
-    match instantiate(&app, &mut store, first.call.deadline).await {
+    let mut store = app.store();
+    let made = within(&app, &first.call, instantiate(&app, &mut store)).await;
+    match made {
         Ok(service) => {
             let running = Active::default();
             let ended = live(&app, &mut store, &service, first, seat.as_deref(), &running).await;
@@ -75,20 +78,18 @@ async fn run(app: Arc<App>, mut first: Job, seat: Option<Arc<Seat>>) {
 
 /// Makes an instance and drops it.
 pub(super) async fn try_instance(app: &App, deadline: Instant) -> Result<(), Failure> {
-    let mut store = app.loaded.store(&app.egress);
-    instantiate(app, &mut store, deadline).await.map(drop)
+    let mut store = app.store();
+    let made = timeout_at(deadline, instantiate(app, &mut store)).await;
+    made.unwrap_or(Err(Failure::Timeout)).map(drop)
 }
 
-async fn instantiate(app: &App, store: &mut Store<Guest>, deadline: Instant) -> Result<Service, Failure> {
+async fn instantiate(app: &App, store: &mut Store<Guest>) -> Result<Service, Failure> {
     let Pre::V03(pre) = &app.loaded.pre else { unreachable!("run() is chosen by generation") };
     let _ticking = app.ticker.run();
-    match timeout_at(deadline, pre.instantiate_async(store)).await {
-        Ok(made) => made.map_err(|error| match Failure::from_call(error) {
-            Failure::Trap(error) => Failure::Instantiate(error),
-            other => other,
-        }),
-        Err(_) => Err(Failure::Timeout),
-    }
+    pre.instantiate_async(store).await.map_err(|error| match Failure::from_call(error) {
+        Failure::Trap(error) => Failure::Instantiate(error),
+        other => other,
+    })
 }
 
 /// The instance's life, from its first request to its end; an error is what the
@@ -101,17 +102,28 @@ async fn live(
     seat: Option<&Seat>,
     running: &Active,
 ) -> Result<(), Failure> {
-    let work = store.run_concurrent(async |accessor| work(accessor, service, first, seat, running).await);
-    let mut work = pin!(eagerly(work));
+    let after = app.config().post_return_timeout;
+    let work =
+        store.run_concurrent(async |accessor| work(accessor, service, first, seat, running, after).await);
+    let mut work = pin!(work);
+    let mut work = pin!(eagerly(poll_fn(|cx| {
+        seat.inspect(|seat| seat.expect_answer());
+        work.as_mut().poll(cx)
+    })));
     // Outside of the instance's own loop, which a busy guest can hold up.
     let mut limit = pin!(sleep_until(Instant::now()));
     poll_fn(|cx| {
         // For each poll, not for the instance's life: it may be idle in
         // between, and what it does in the background must be interrupted.
         let _ticking = app.ticker.run();
-        seat.inspect(|seat| seat.expect_answer());
-        if let Poll::Ready(result) = work.as_mut().poll(cx) {
+        let turn = app.ticker.turn();
+        let polled = work.as_mut().poll(cx);
+        let over = running.spend(app.ticker.spent(turn), app);
+        if let Poll::Ready(result) = polled {
             return Poll::Ready(result.map_err(Failure::from_call));
+        }
+        if over {
+            return Poll::Ready(Err(Failure::CpuLimit));
         }
         let answers = seat.is_some_and(Seat::answers);
         if !answers {
@@ -138,6 +150,7 @@ async fn work(
     first: Job,
     seat: Option<&Seat>,
     running: &Active,
+    after: Duration,
 ) {
     let mut active = FuturesUnordered::new();
     active.push(serve(accessor, service, first, seat, running));
@@ -149,7 +162,7 @@ async fn work(
             else => break,
         }
     }
-    running.lock().closing = true;
+    running.close(after);
     poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
 }
 
@@ -167,12 +180,12 @@ async fn serve(
 ) {
     let Job { request, call, answer } = job;
     let (id, deadline) = (call.id.clone(), call.deadline);
-    let owed = running.enter(answer, call);
     accessor.with(|mut store| {
-        store.data_mut().begin(&id);
+        store.data_mut().begin(&call);
         // Its last one is long past, if it has waited for this request.
         store.as_context_mut().set_epoch_deadline(SLICE);
     });
+    let owed = running.enter(answer, call);
     let mut exchange = pin!(exchange(accessor, service, request, &owed));
     let ended = match seat {
         // Alone in its instance: the limit outside is enough.
@@ -257,12 +270,14 @@ struct ActiveState {
     closing: bool,
     /// When the request that may take longest has to be over.
     latest: Option<Instant>,
+    /// Time on the processor since the instance owes nothing.
+    idling: Duration,
 }
 
 struct Owed {
     answer: Mutex<Answer>,
-    /// Held until the request has ended, for its permit.
-    _call: Call,
+    /// Held until the request has ended, for its permit and its account.
+    call: Call,
 }
 
 impl Active {
@@ -273,7 +288,8 @@ impl Active {
     fn enter(&self, answer: Answer, call: Call) -> Arc<Owed> {
         let mut state = self.lock();
         state.latest = state.latest.max(Some(call.deadline));
-        let owed = Arc::new(Owed { answer: Mutex::new(answer), _call: call });
+        state.idling = Duration::ZERO;
+        let owed = Arc::new(Owed { answer: Mutex::new(answer), call });
         state.owed.push(owed.clone());
         owed
     }
@@ -284,6 +300,31 @@ impl Active {
         if keep_permit {
             state.kept = Some(owed.clone());
         }
+    }
+
+    /// No more requests come; what the guest still does may take this long.
+    fn close(&self, after: Duration) {
+        let mut state = self.lock();
+        (state.closing, state.latest) = (true, Some(Instant::now() + after));
+    }
+
+    /// Puts a turn down to the requests that the instance works on, in equal parts;
+    /// whether one of them is over its limit, or the instance, in which it works on none.
+    fn spend(&self, time: Duration, app: &App) -> bool {
+        let mut state = self.lock();
+        app.totals.spend(time);
+        if state.owed.is_empty() && !state.closing {
+            state.idling += time;
+            if state.idling > app.config().post_return_timeout {
+                return true;
+            }
+        }
+        let part = time / state.owed.len().max(1) as u32;
+        let all = state.owed.iter().chain(state.kept.iter().filter(|_| state.owed.is_empty()));
+        all.fold(false, |over, owed| {
+            owed.call.usage.spend(part);
+            over | app.is_over_cpu_limit(&owed.call.usage)
+        })
     }
 
     /// When the instance has to be over; never, while it has none and its loop

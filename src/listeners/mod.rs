@@ -15,9 +15,15 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, getsockname,
     listen, setsockopt, socket, sockopt,
 };
+use socket2::SockRef;
 
 use crate::config::BindAddr;
 use crate::sys::fd;
+
+/// Bytes of a response that the kernel takes beyond what it can send (`TCP_NOTSENT_LOWAT`,
+/// Linux 3.12). It would take megabytes: a flood of slow readers would fill its memory, and
+/// have guests make what nobody reads.
+const MOST_UNSENT: u32 = 256 << 10;
 
 /// One listening socket.
 #[derive(Debug)]
@@ -194,6 +200,12 @@ fn tcp(at: SocketAddr, backlog: u32) -> Result<Socket> {
     }
     bind(fd.as_raw_fd(), &SockaddrStorage::from(at))?;
     listen(&fd, backlog_of(backlog))?;
+    serving_tcp(fd)
+}
+
+/// What is set here, each connection has that it accepts.
+fn serving_tcp(fd: OwnedFd) -> Result<Socket> {
+    SockRef::from(&fd).set_tcp_notsent_lowat(MOST_UNSENT)?;
     Ok(Socket::Tcp(TcpListener::from(fd)))
 }
 
@@ -244,9 +256,8 @@ fn listening(fd: OwnedFd) -> Result<Socket> {
     let address: SockaddrStorage = getsockname(fd.as_raw_fd())?;
     match nix::sys::socket::SockaddrLike::family(&address) {
         Some(AddressFamily::Inet | AddressFamily::Inet6) => {
-            let listener = TcpListener::from(fd);
-            listener.set_nonblocking(true)?;
-            Ok(Socket::Tcp(listener))
+            SockRef::from(&fd).set_nonblocking(true)?;
+            serving_tcp(fd)
         }
         Some(AddressFamily::Unix) => {
             let listener = UnixListener::from(fd);

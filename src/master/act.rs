@@ -74,8 +74,8 @@ impl Master {
             return Ok(&mut self.generations[at]);
         }
         let pending = self.pending.take().context("there is no configuration for it")?;
-        let to_master = self.to_master.clone();
-        let generation = Generation::new(number, pending, self.board, to_master, self.roles);
+        let (cgroup, to_master) = (self.cgroup.clone(), self.to_master.clone());
+        let generation = Generation::new(number, pending, self.board, cgroup, to_master, self.roles);
         self.generations.push(generation);
         Ok(self.generations.last_mut().expect("just pushed"))
     }

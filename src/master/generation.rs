@@ -18,6 +18,7 @@ use crate::handoff::{
     self, Channel, CompilerNews, CompilerSeed, Inheritance, MoldNews, MoldSeed, Order, Received,
 };
 use crate::listeners::Listener;
+use crate::sandbox::Cgroup;
 use crate::sys::process::{self, Exit, Forked};
 use crate::telemetry::{self, Board};
 
@@ -69,7 +70,14 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    pub fn new(number: u32, pending: Pending, board: Board, to_master: Arc<Channel>, roles: Roles) -> Self {
+    pub fn new(
+        number: u32,
+        pending: Pending,
+        board: Board,
+        cgroup: Option<Cgroup>,
+        to_master: Arc<Channel>,
+        roles: Roles,
+    ) -> Self {
         let Pending { config, sockets, pinned, askers, asked_at, watch } = pending;
         let master = Pid::this();
         let inheritance = Inheritance {
@@ -78,6 +86,7 @@ impl Generation {
             listeners: Vec::new(),
             health: None,
             board,
+            cgroup,
             master,
             to_master,
         };

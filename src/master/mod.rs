@@ -28,6 +28,7 @@ use crate::config::{Config, Invocation};
 use crate::control::{ClientId, ControlServer};
 use crate::handoff::{Channel, CompilerSeed, MoldSeed, Received, WorkerNews};
 use crate::listeners::Listener;
+use crate::sandbox::{Cgroup, Confinement};
 use crate::sys::signals::SignalQueue;
 use crate::sys::{clock, fd, process};
 use crate::systemd::Notifier;
@@ -94,6 +95,7 @@ struct Master {
     umask_before: Option<Mode>,
     started: Millis,
     roles: Roles,
+    cgroup: Option<Cgroup>,
     board: Board,
     board_fd: OwnedFd,
     signals: SignalQueue,
@@ -131,6 +133,7 @@ impl Master {
         inherited: &mut Option<Inherited>,
     ) -> Result<Self> {
         let program = upgrade::program(&invocation)?;
+        let confinement = Confinement::prepare(&config)?;
         if let Some(dir) = &config.master.chdir {
             std::env::set_current_dir(dir).with_context(|| format!("--chdir {}", dir.display()))?;
         }
@@ -169,6 +172,7 @@ impl Master {
         sockets.new_beside(known).for_each(reload::announce);
         let wanted = &config.pool.workers;
         tracing::info!("{} ({})", supervisor::workers(wanted.count), wanted.reason);
+        tracing::info!("{}", confinement.shown);
         let (from_workers, to_master) = Channel::pair()?;
         let started = clock::monotonic_ms();
         let seed = started ^ u64::from(std::process::id()) << 32;
@@ -180,6 +184,7 @@ impl Master {
             umask_before,
             started,
             roles,
+            cgroup: confinement.cgroup,
             board,
             board_fd,
             signals,
@@ -305,6 +310,9 @@ impl Master {
     /// What a process took along that ended.
     fn ended(&self, pid: i32, exit: process::Exit) -> Event {
         let mut how = exit.to_string();
+        if let Some(why) = self.cgroup.as_ref().and_then(|cgroup| cgroup.ended(pid)) {
+            how = format!("{how}: {why}");
+        }
         let load = self.supervisor.slot_of(pid).map(|slot| self.board.slot(slot).load()).unwrap_or_default();
         if exit != process::Exit::Code(0) && (load.in_flight > 0 || load.connections > 0) {
             let some = |count: u64, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
@@ -324,6 +332,9 @@ impl Master {
         }
         if let Some(pid_file) = self.pid_file.take() {
             pid_file.remove();
+        }
+        if let Some(cgroup) = self.cgroup.take() {
+            cgroup.release();
         }
         tracing::info!("stopped");
     }

@@ -14,6 +14,7 @@ impl Master {
         let workers: Vec<_> = self.supervisor.views().map(|view| self.worker_status(view, now)).collect();
         let sum = |part: fn(&WorkerStatus) -> u64| workers.iter().map(part).sum();
         let live = self.generations.first();
+        let account = self.board.account();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id() as i32,
@@ -35,6 +36,10 @@ impl Master {
             scaling: self.supervisor.range(),
             listeners: live.map(|live| shown(live.sockets())).unwrap_or_default(),
             requests: self.count_before(),
+            app_cpu_ms: account.processor_us / 1_000,
+            received: account.received,
+            sent: account.sent,
+            outbound: account.outbound,
             in_flight: sum(|worker| worker.in_flight),
             waiting: self.supervisor.indices().map(|slot| self.board.slot(slot).waiting()).sum(),
             connections: sum(|worker| worker.connections),

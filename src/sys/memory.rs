@@ -30,6 +30,16 @@ pub fn keep_freed(bytes: i32) {
     let _ = bytes;
 }
 
+/// Has the allocator give back what is freed, as far as it can (`malloc_trim(3)`).
+pub fn give_back_freed() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it changes nothing that anybody has got from the allocator, which has a
+    // lock of its own.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// The smallest pages there are, in bytes.
 const PAGE: usize = 4096;
 

@@ -9,6 +9,9 @@ pub mod fd;
 pub mod memory;
 pub mod page_map;
 pub mod process;
+#[cfg(test)]
+pub mod raw;
 pub mod shared;
 pub mod signals;
 pub mod timer;
+pub mod xattr;

@@ -170,6 +170,9 @@ impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(nix::libc::SIGSYS) => {
+                f.write_str("SIGSYS: it made a system call that --sandbox does not allow")
+            }
             Self::Signal(number) => match Signal::try_from(*number) {
                 Ok(signal) => write!(f, "{}", signal.as_str()),
                 Err(_) => write!(f, "signal {number}"),

@@ -28,6 +28,12 @@ const WAITING: usize = 6;
 const WAITED: usize = 7;
 /// What REQUESTS was when the holder came.
 const EARLIER: usize = 8;
+/// What apps have used, in any slot's time: microseconds on the processor, requests
+/// sent, bytes of bodies received and sent.
+const PROCESSOR: usize = 9;
+const OUTBOUND: usize = 10;
+const RECEIVED: usize = 11;
+const SENT: usize = 12;
 
 /// Behind the slots: what the master says, and it alone.
 const HEADER: usize = SLOTS * WORDS;
@@ -89,6 +95,19 @@ pub struct Standing {
     pub ready: u64,
     /// Workers that should.
     pub wanted: u64,
+}
+
+/// What apps have used since the server started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Account {
+    /// Microseconds on the processor.
+    pub processor_us: u64,
+    /// Requests they have sent.
+    pub outbound: u64,
+    /// Bytes of request bodies.
+    pub received: u64,
+    /// Bytes of response bodies.
+    pub sent: u64,
 }
 
 /// How busy a worker is; requests in flight weigh before connections.
@@ -187,6 +206,19 @@ impl Board {
         slots.map(|words| words[WAITED].load(Relaxed)).sum()
     }
 
+    /// What apps have used, in all slots.
+    pub fn account(&self) -> Account {
+        let used = self.words[USED].load(Relaxed) as usize;
+        let slots = self.words.chunks_exact(WORDS).take(used.min(SLOTS));
+        let sum = |word: usize| slots.clone().map(|words| words[word].load(Relaxed)).sum();
+        Account {
+            processor_us: sum(PROCESSOR),
+            outbound: sum(OUTBOUND),
+            received: sum(RECEIVED),
+            sent: sum(SENT),
+        }
+    }
+
     /// The lightest load among workers that accept and beat, other than `own`.
     pub fn lightest_sibling(&self, own: usize, now_ms: u64) -> Option<Load> {
         // Slots are given out lowest first, so few of them are looked at.
@@ -270,6 +302,18 @@ impl Slot {
     /// A request ended.
     pub fn request_ended(&self) {
         self.change(IN_FLIGHT, |count| count.saturating_sub(1));
+    }
+
+    /// Bodies have come and gone.
+    pub fn transferred(&self, received: u64, sent: u64) {
+        self.change(RECEIVED, |bytes| bytes + received);
+        self.change(SENT, |bytes| bytes + sent);
+    }
+
+    /// Apps have used the processor, and sent requests.
+    pub fn used(&self, processor: std::time::Duration, outbound: u64) {
+        self.change(PROCESSOR, |us| us + processor.as_micros() as u64);
+        self.change(OUTBOUND, |count| count + outbound);
     }
 
     /// A request waits for a place.

@@ -1,24 +1,24 @@
 //! What is remembered of a request until its response has gone out: its place
 //! on the board, its access line, its failure.
 
+mod line;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{self, FormatTime};
-
+use self::line::escape;
 use super::Worker;
+use super::body::Watch;
 use super::connection::Client;
 use super::http1::InFlight;
-use crate::config::LogFormat;
-use crate::host::{Failure, ResponseBody};
+use crate::host::{Failure, ResponseBody, Usage};
 
 /// A request from its head to the end of its response; dropping it ends it.
 pub(super) struct Exchange {
@@ -37,6 +37,10 @@ pub(super) struct Exchange {
     agent: Option<HeaderValue>,
     status: Option<StatusCode>,
     sent: u64,
+    /// Tells how much of its body has come.
+    pub received: Option<Watch>,
+    /// What the app used for it.
+    pub usage: Arc<Usage>,
     complete: bool,
     cut: bool,
 }
@@ -65,11 +69,18 @@ impl Exchange {
             agent: wanted(header::USER_AGENT),
             status: None,
             sent: 0,
+            received: None,
+            usage: Arc::default(),
             complete: false,
             cut: false,
             worker,
             framing,
         }
+    }
+
+    /// Bytes of its body that have come.
+    fn received(&self) -> u64 {
+        self.received.as_ref().map_or(0, Watch::received)
     }
 
     /// Notes how long the app took until its answer began.
@@ -176,57 +187,12 @@ impl Exchange {
             self.framing.cut();
         }
     }
-
-    fn line(&self) -> Vec<u8> {
-        let status = self.status.map_or(499, |status| status.as_u16());
-        let micros = self.started.elapsed().as_micros() as u64;
-        let peer = self.peer();
-        let version = self.spoken.clone().unwrap_or_else(|| format!("{:?}", self.version));
-        let text = |value: &Option<HeaderValue>| {
-            value.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
-        match self.worker.inheritance.config.log.format {
-            LogFormat::Json => {
-                let line = serde_json::json!({
-                    "timestamp": timestamp(),
-                    "client": peer,
-                    "method": self.method.as_str(),
-                    "path": self.target,
-                    "version": version,
-                    "status": status,
-                    "bytes": self.sent,
-                    "complete": self.complete,
-                    "us": micros,
-                    "referer": text(&self.referer),
-                    "user_agent": text(&self.agent),
-                    "request": &*self.id,
-                    "app": self.worker.apps[0].config().name,
-                });
-                format!("{line}\n").into_bytes()
-            }
-            LogFormat::Text => {
-                let quoted = |value| text(value).map_or_else(|| "-".to_owned(), |text| escape(&text));
-                format!(
-                    "{peer} - - [{}] \"{} {} {}\" {status} {} \"{}\" \"{}\" {micros} {}{}\n",
-                    common_log_date(SystemTime::now()),
-                    self.method,
-                    escape(&self.target),
-                    version,
-                    self.sent,
-                    quoted(&self.referer),
-                    quoted(&self.agent),
-                    self.id,
-                    if self.complete { "" } else { " incomplete" },
-                )
-                .into_bytes()
-            }
-        }
-    }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.worker.slot.request_ended();
+        self.worker.slot.transferred(self.received(), self.sent);
         self.worker.connections.stir();
         if let Some(why) = self.worker.cuts.why()
             && !self.complete
@@ -238,36 +204,6 @@ impl Drop for Exchange {
             access.write(&self.line());
         }
     }
-}
-
-/// Quotes and control characters would let a client forge lines.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => escaped.extend(['\\', c]),
-            c if c.is_control() => escaped.extend(c.escape_default()),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-/// The time as the server's own log writes it (RFC 3339).
-fn timestamp() -> String {
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = time::SystemTime.format_time(&mut Writer::new(&mut text));
-    text
-}
-
-/// `24/Nov/2026:03:00:00 +0000`, as in the common log format.
-fn common_log_date(now: SystemTime) -> String {
-    // "Tue, 24 Nov 2026 03:00:00 GMT"
-    let date = httpdate::fmt_http_date(now);
-    let mut parts = date.split(' ').skip(1);
-    let mut part = || parts.next().unwrap_or_default();
-    format!("{}/{}/{}:{} +0000", part(), part(), part(), part())
 }
 
 /// A response body that takes its exchange along.
@@ -360,24 +296,5 @@ impl Content {
             Self::Guest(body) => body.is_end_stream(),
             Self::Text(body) | Self::Probe(body, _) => body.is_end_stream(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::{Duration, UNIX_EPOCH};
-
-    #[test]
-    fn dates_are_those_of_the_common_log_format() {
-        assert_eq!(
-            common_log_date(UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
-            "09/Sep/2001:01:46:40 +0000"
-        );
-    }
-
-    #[test]
-    fn a_field_cannot_end_its_quotes_or_its_line() {
-        assert_eq!(escape("a\" 200 \n\u{1b}[31m\\"), "a\\\" 200 \\n\\u{1b}[31m\\\\");
     }
 }

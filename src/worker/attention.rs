@@ -14,6 +14,7 @@ use super::drain::Phase;
 use super::pause::Pause;
 use crate::config::{LogConfig, LogLevel};
 use crate::sys::fd;
+use crate::sys::memory;
 use crate::sys::signals::SignalQueue;
 use crate::telemetry::{self, SlotState};
 
@@ -28,6 +29,10 @@ pub(super) struct Attention {
     phase: watch::Sender<Phase>,
     /// What the operator has set since the worker was forked.
     level: Option<LogLevel>,
+    /// Requests that there were when it last looked.
+    requests: u64,
+    /// There have been none since, and what was kept for them is given back.
+    resting: bool,
     graceful: Duration,
     /// When what is still in flight is cut.
     deadline: Option<Instant>,
@@ -45,6 +50,8 @@ impl Attention {
             beat: Pause::every(BEAT.min(master.worker_timeout / 4))?,
             phase,
             level: None,
+            requests: 0,
+            resting: false,
             graceful: master.graceful_timeout,
             deadline: None,
         })
@@ -57,6 +64,18 @@ impl Attention {
             let log = &worker.inheritance.config.log;
             telemetry::init_log(&LogConfig { level: level.unwrap_or(log.level), ..log.clone() });
         }
+    }
+
+    /// Has the apps give back what they keep for more, when there was no request since
+    /// the last look.
+    fn rest(&mut self, worker: &Worker) {
+        let requests = worker.slot.requests();
+        let is_quiet = requests == self.requests && worker.slot.load().in_flight == 0;
+        if is_quiet && !self.resting {
+            worker.apps.iter().for_each(|app| app.rest());
+            memory::give_back_freed();
+        }
+        (self.requests, self.resting) = (requests, is_quiet);
     }
 
     /// Runs `work` to its end. `None`: it is cut, since the master has no patience,
@@ -77,6 +96,8 @@ impl Attention {
                 beat = self.beat.expired() => {
                     beat?;
                     worker.slot.beat();
+                    worker.settle_accounts();
+                    self.rest(worker);
                     worker.tell_untold();
                     self.set_level(worker);
                 }

@@ -1,9 +1,10 @@
 //! Request bodies on their way to a guest: counted against the limit, and read
 //! ahead so that a slow client holds no instance.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::http1::Allowance;
+use crate::config::Patience;
 use crate::host::{BodyError, RequestBody};
 
 /// A body of unknown length is waited for this long before the guest starts: a
@@ -57,13 +60,25 @@ pub(super) struct Watch(Arc<Watched>);
 #[derive(Debug, Default)]
 struct Watched {
     overflowed: AtomicBool,
+    too_slow: AtomicBool,
     waiting: AtomicBool,
+    received: AtomicU64,
 }
 
 impl Watch {
     /// It turned out too large.
     pub fn overflowed(&self) -> bool {
         self.0.overflowed.load(Relaxed)
+    }
+
+    /// Bytes of it that have come.
+    pub fn received(&self) -> u64 {
+        self.0.received.load(Relaxed)
+    }
+
+    /// Its client has used up its time.
+    pub fn was_too_slow(&self) -> bool {
+        self.0.too_slow.load(Relaxed)
     }
 
     /// The guest waits for the client to send more of it.
@@ -80,6 +95,7 @@ pub(super) async fn read_ahead(
     mut body: Incoming,
     ahead: usize,
     limit: Option<u64>,
+    patience: Patience,
     deadline: Instant,
 ) -> Result<Read, BodyProblem> {
     let watch = Watch::default();
@@ -90,18 +106,30 @@ pub(super) async fn read_ahead(
     if announced.zip(limit).is_some_and(|(length, limit)| length > limit) {
         return Err(BodyProblem::TooLarge);
     }
-    let patience = match announced {
+    let until = match announced {
         Some(_) => deadline,
         None => deadline.min(Instant::now() + UNKNOWN_LENGTH_PATIENCE),
     };
+    let mut allowance = Allowance::new(patience);
     let mut read = BytesMut::new();
     let mut trailers = None;
     let ended = loop {
         if read.len() >= ahead {
             break false;
         }
-        match timeout_at(patience, body.frame()).await {
-            Ok(Some(Ok(frame))) => {
+        let next = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending => allowance.poll_used_up(cx).map(|()| None),
+        });
+        let Ok(next) = timeout_at(until, next).await else {
+            if announced.is_none() && until < deadline {
+                break false;
+            }
+            return Err(BodyProblem::TooSlow);
+        };
+        match next.ok_or(BodyProblem::TooSlow)? {
+            Some(Ok(frame)) => {
+                allowance.earn(frame.data_ref().map_or(0, Bytes::len));
                 match frame.into_data() {
                     // In one piece: a client that sends a byte at a time must not
                     // make a frame of each.
@@ -115,14 +143,14 @@ pub(super) async fn read_ahead(
                     break true;
                 }
             }
-            Ok(Some(Err(error))) => return Err(BodyProblem::Broken(error)),
-            Ok(None) => break true,
-            Err(_) if announced.is_none() && patience < deadline => break false,
-            Err(_) => return Err(BodyProblem::TooSlow),
+            Some(Err(error)) => return Err(BodyProblem::Broken(error)),
+            None => break true,
         }
     };
+    watch.0.received.store(read.len() as u64, Relaxed);
     let body = ReadAhead {
         rest: (!ended).then_some(body),
+        allowance: (!ended).then_some(allowance),
         left: limit.map(|limit| limit - read.len() as u64),
         read: read.freeze(),
         trailers,
@@ -138,6 +166,8 @@ struct ReadAhead {
     read: Bytes,
     trailers: Option<Frame<Bytes>>,
     rest: Option<Incoming>,
+    /// How long its client may still have it wait.
+    allowance: Option<Allowance>,
     /// Bytes that may still come.
     left: Option<u64>,
     watch: Watch,
@@ -169,7 +199,14 @@ impl Body for ReadAhead {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         let polled = Pin::new(rest).poll_frame(cx);
         self.watch.0.waiting.store(polled.is_pending(), Relaxed);
-        let frame = std::task::ready!(polled).transpose()?;
+        let Poll::Ready(frame) = polled else {
+            let Some(allowance) = &mut self.allowance else { return Poll::Pending };
+            std::task::ready!(allowance.poll_used_up(cx));
+            self.watch.0.too_slow.store(true, Relaxed);
+            self.end();
+            return Poll::Ready(Some(Err(BodyError::ConnectionReadTimeout)));
+        };
+        let frame = frame.transpose()?;
         let Some(frame) = frame else {
             self.end();
             return Poll::Ready(None);
@@ -178,6 +215,10 @@ impl Body for ReadAhead {
             self.end();
         }
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        self.watch.0.received.fetch_add(length, Relaxed);
+        if let Some(allowance) = &mut self.allowance {
+            allowance.earn(length as usize);
+        }
         if let Some(left) = self.left {
             match left.checked_sub(length) {
                 Some(left) => self.left = Some(left),

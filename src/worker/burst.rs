@@ -17,20 +17,19 @@ const QUICK: Duration = Duration::from_micros(60);
 const NOTED: Duration = Duration::from_millis(5);
 
 /// How long the requests of a worker take, about.
-#[derive(Debug)]
 pub(super) struct Pace {
     /// Nanoseconds.
     typical: AtomicU64,
-}
-
-impl Default for Pace {
-    /// Slow, until it is known.
-    fn default() -> Self {
-        Self { typical: AtomicU64::new(NOTED.as_nanos() as u64) }
-    }
+    /// Whether somebody computes for long: that one would have a turn first.
+    is_crowded: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Pace {
+    /// Slow, until it is known.
+    pub fn new(is_crowded: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { typical: AtomicU64::new(NOTED.as_nanos() as u64), is_crowded: Box::new(is_crowded) }
+    }
+
     /// Takes note of the time that a request took.
     pub fn note(&self, took: Duration) {
         let typical = self.typical.load(Relaxed);
@@ -38,7 +37,7 @@ impl Pace {
     }
 
     fn is_quick(&self) -> bool {
-        self.typical.load(Relaxed) < QUICK.as_nanos() as u64
+        self.typical.load(Relaxed) < QUICK.as_nanos() as u64 && !(self.is_crowded)()
     }
 }
 
@@ -115,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_slow_request_outweighs_many_quick_ones() {
-        let pace = Pace::default();
+        let pace = Pace::new(|| false);
         assert!(!pace.is_quick(), "nothing is known yet");
         (0..100).for_each(|_| pace.note(Duration::from_micros(20)));
         assert!(pace.is_quick());
@@ -125,8 +124,8 @@ mod tests {
         assert!(!pace.is_quick());
     }
 
-    fn quick() -> Arc<Pace> {
-        let pace = Pace::default();
+    fn quick(is_crowded: bool) -> Arc<Pace> {
+        let pace = Pace::new(move || is_crowded);
         (0..100).for_each(|_| pace.note(Duration::from_micros(20)));
         Arc::new(pace)
     }
@@ -144,7 +143,7 @@ mod tests {
         let woken = Arc::new(Woken(AtomicU64::new(0)));
         let waker = Waker::from(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let mut burst = Burst::new(Vec::new(), quick());
+        let mut burst = Burst::new(Vec::new(), quick(false));
         let mut write =
             |burst: &mut Burst<Vec<u8>>, bytes: &[u8]| Pin::new(burst).poll_write(&mut cx, bytes).is_ready();
         for round in 1..=3 {
@@ -154,7 +153,9 @@ mod tests {
             assert!(Pin::new(&mut burst).poll_flush(&mut Context::from_waker(Waker::noop())).is_ready());
         }
         assert_eq!(burst.io, b"ababab");
-        let mut slow = Burst::new(Vec::new(), Arc::new(Pace::default()));
-        assert!(write(&mut slow, b"a"), "a slow worker's answer waits for nobody");
+        let slow = Arc::new(Pace::new(|| false));
+        for pace in [slow, quick(true)] {
+            assert!(write(&mut Burst::new(Vec::new(), pace), b"a"), "it would wait for long");
+        }
     }
 }

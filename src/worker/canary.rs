@@ -51,9 +51,9 @@ async fn ask(worker: &Worker, app: &Arc<App>, path: &str) -> Result<(), String> 
         .map_err(|error| format!("--health-path {path}: {error}"))?;
     let asked = format!("GET {path}");
     let failed = |failure: Failure| fault(app.config(), &asked, &failure);
-    let permit = worker.places.permit().await.map_err(|none| none.to_string())?;
+    let permit = worker.places.permit(|| ()).await.map_err(|none| none.to_string())?;
     let deadline = Instant::now() + app.config().request_timeout;
-    let call = Call { id: id.clone(), deadline, secure: false, permit };
+    let call = Call { id: id.clone(), deadline, secure: false, usage: Arc::default(), permit };
     let response = app.handle(request, call).await.map_err(failed)?;
     let status = response.status();
     if !status.is_success() && !status.is_redirection() {

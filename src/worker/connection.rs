@@ -19,10 +19,6 @@ use super::burst::Burst;
 use super::http1::{ConnState, Guard, Limits};
 use super::{Worker, drain, service};
 
-/// A client that takes nothing of its answer for this long is given up, as by other
-/// servers; how long an answer takes in all is its own affair.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Idle for this long, a connection is closed when the server stops: its client has
 /// to go elsewhere anyway. A request that crosses the close is lost, and this spares
 /// those clients for whom that is likely, who ask often.
@@ -128,7 +124,7 @@ async fn converse(worker: &Arc<Worker>, stream: Stream, client: Client) {
         field_size: config.limit_request_field_size,
         header_timeout: config.header_timeout,
         keep_alive: config.keep_alive,
-        send_timeout: SEND_TIMEOUT,
+        send: config.write_patience,
     };
     let client = Arc::new(client);
     let guard = Guard::new(stream, limits, client.framing.clone(), Stream::reset);

@@ -35,11 +35,11 @@ use self::connections::Connections;
 use self::drain::{Cuts, Phase};
 use self::places::Places;
 use self::throttle::Throttle;
-use crate::config::Recycling;
+use crate::config::{PoolConfig, Recycling};
 use crate::handoff::{self, Inheritance, WorkerNews, WorkerSeed};
 use crate::host::{self, App, LoadedApp};
 use crate::listeners::Listener;
-use crate::sandbox;
+use crate::sandbox::{self, Grants};
 use crate::sys::signals::SignalQueue;
 use crate::sys::{memory, process};
 use crate::telemetry::{AccessLog, Slot, SlotState};
@@ -47,6 +47,13 @@ use crate::telemetry::{AccessLog, Slot, SlotState};
 /// Freed memory that a worker keeps: buffers of bodies come and go with each request,
 /// and would come as page faults.
 const KEPT_BYTES: i32 = 2 << 20;
+
+/// Descriptors for all that is neither a client nor a guest's file.
+const OWN_DESCRIPTORS: u64 = 1000;
+
+/// A guest may open so many files even where there are hardly any descriptors: what it
+/// sends counts too.
+const FEWEST_FILES: usize = 1000;
 
 /// What every connection of a worker shares.
 struct Worker {
@@ -91,6 +98,8 @@ fn boot(seed: WorkerSeed<Vec<LoadedApp>>) -> Result<()> {
     // Blocked since the master blocked them; the others it knows stay so, since a
     // terminal sends them to every process of the server and the master decides.
     let signals = SignalQueue::new(&[Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2])?;
+    // While it may be changed.
+    sandbox::join_cgroup(inheritance.cgroup.as_ref(), &config.pool.ceiling)?;
     sandbox::assume(&config.master.identity)?;
     // After that: changing identity forgets it.
     process::die_with(inheritance.master, Some(between)).context("the master is gone")?;
@@ -101,24 +110,29 @@ fn boot(seed: WorkerSeed<Vec<LoadedApp>>) -> Result<()> {
         .as_ref()
         .map(|target| AccessLog::open(target).with_context(|| format!("--access-log {target}")))
         .transpose()?;
-    sandbox::tune_limits()?;
+    let descriptors = sandbox::tune_limits()?;
     memory::keep_freed(KEPT_BYTES);
+    host::open(&apps);
+    sandbox::confine(config.sandbox, &Grants::of_worker(&config))?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let worker = runtime.block_on(async {
         let (phase, told) = watch::channel(Phase::Serving);
+        let files = files_of_a_request(descriptors, &config.pool);
+        let apps = host::start(apps, config.http.response_buffer, files)?;
+        let crowd = apps.clone();
         let worker = Arc::new(Worker {
             index,
             slot,
             pid: std::process::id(),
-            apps: host::start(apps, config.http.response_buffer)?,
+            apps,
             places: Places::new(&config.pool, slot),
             connections: Connections::new(config.pool.max_connections),
             spent_at: AtomicU64::new(spent_at(&config.pool.recycling, slot.requests())),
             access,
             phase: told,
             cuts: Cuts::default(),
-            pace: Arc::default(),
+            pace: Arc::new(Pace::new(move || crowd.iter().any(|app| app.is_crowded()))),
             turned_away: Throttle::default(),
             exhausted: Throttle::default(),
             inheritance,
@@ -129,9 +143,18 @@ fn boot(seed: WorkerSeed<Vec<LoadedApp>>) -> Result<()> {
     })?;
     // What is still in flight ends here, and says so. A guest's blocking file access
     // may outlive that; nobody waits for it.
+    worker.settle_accounts();
     runtime.shutdown_background();
     worker.cuts.finish();
     Ok(())
+}
+
+/// How many files a guest may open, so that guests which open all they can leave
+/// descriptors for clients, and for what the worker needs itself.
+fn files_of_a_request(descriptors: u64, pool: &PoolConfig) -> usize {
+    let for_guests = descriptors.saturating_sub(pool.max_connections as u64 + OWN_DESCRIPTORS);
+    let each = for_guests / pool.max_concurrency as u64;
+    usize::try_from(each).unwrap_or(usize::MAX).max(FEWEST_FILES)
 }
 
 async fn serve(
@@ -207,6 +230,14 @@ impl Worker {
         );
         // Without room in the channel the sender has to ask again.
         drop(self.inheritance.to_master.offer(&WorkerNews::Leaving(self.pid as i32)));
+    }
+
+    /// Puts what the apps have used on the board.
+    fn settle_accounts(&self) {
+        for app in &self.apps {
+            let (processor, outbound) = app.take_totals();
+            self.slot.used(processor, outbound.into());
+        }
     }
 
     /// Logs how many requests were turned away without a line of their own.

@@ -2,6 +2,7 @@
 //! again.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -17,6 +18,9 @@ use crate::telemetry::Slot;
 /// siblings, in milliseconds. After that they are most likely as full as it is, and
 /// a client is better off with an answer than in the kernel's queue.
 const LEAVE_TO_SIBLINGS: u64 = 100;
+
+/// How often somebody who waits for a place asks again that one be freed.
+const MAKE_WAY: Duration = Duration::from_millis(50);
 
 /// Why a request gets no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,23 +76,30 @@ impl Places {
         }
     }
 
-    /// A place for a request that is ready for the app: now, or in its turn.
+    /// A place for a request that is ready for the app: now, or in its turn. Where there
+    /// is none, `make_way` may be able to free one.
     ///
     /// # Errors
     /// There is none, and it has waited long enough or must not wait.
-    pub async fn permit(&self) -> Result<OwnedSemaphorePermit, NoPlace> {
+    pub async fn permit(&self, make_way: impl Fn()) -> Result<OwnedSemaphorePermit, NoPlace> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             if self.permits.available_permits() == 0 {
                 self.full_since.store(clock::monotonic_ms(), Relaxed);
             }
             return Ok(permit);
         }
+        make_way();
         if self.slot.waiting() >= self.queue {
             return Err(NoPlace::QueueFull);
         }
         let _waiting = Waiting::begin(self.slot);
-        let came_free = timeout(self.queue_timeout, self.permits.clone().acquire_owned()).await;
-        came_free.ok().and_then(Result::ok).ok_or(NoPlace::Waited)
+        let mut free = pin!(timeout(self.queue_timeout, self.permits.clone().acquire_owned()));
+        loop {
+            tokio::select! {
+                came_free = &mut free => return came_free.ok().and_then(Result::ok).ok_or(NoPlace::Waited),
+                () = tokio::time::sleep(MAKE_WAY) => make_way(),
+            }
+        }
     }
 
     /// A place among the requests whose body is still coming, if there is one in
@@ -123,6 +134,11 @@ impl Places {
                 () = tokio::time::sleep(rest), if free == 0 => {}
             }
         }
+    }
+
+    /// How many there are.
+    pub fn all(&self) -> usize {
+        self.all as usize
     }
 
     /// Waits until every place is free.

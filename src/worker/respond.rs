@@ -68,7 +68,7 @@ impl Refusal {
             Self::App(Failure::Instantiate(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, false, "The application could not be started.")
             }
-            Self::App(Failure::Timeout) => {
+            Self::App(Failure::Timeout | Failure::CpuLimit) => {
                 (StatusCode::GATEWAY_TIMEOUT, false, "The application took too long.")
             }
             Self::App(
@@ -78,6 +78,7 @@ impl Refusal {
                 | Failure::NoResponse
                 | Failure::NotReusable
                 | Failure::GuestError(_)
+                | Failure::ClientTooSlow
                 | Failure::Incomplete,
             ) => (StatusCode::INTERNAL_SERVER_ERROR, false, app_failed),
         };
@@ -109,7 +110,9 @@ impl std::fmt::Display for Refusal {
                 write!(f, "{}{option}", violation.reason)
             }
             Self::Body(BodyProblem::TooLarge) => write!(f, "the body is larger than --limit-request-body"),
-            Self::Body(BodyProblem::TooSlow) => write!(f, "the body did not come within --request-timeout"),
+            Self::Body(BodyProblem::TooSlow) => {
+                write!(f, "the body came too slowly (--body-timeout, --min-rate, --request-timeout)")
+            }
             Self::Body(BodyProblem::Broken(error)) => write!(f, "the body: {error}"),
             Self::BadTarget => write!(f, "the target or the host name is not valid"),
             Self::Full { why, .. } => why.fmt(f),

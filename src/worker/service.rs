@@ -68,7 +68,9 @@ async fn respond(
     let patience = app.config().request_timeout;
     let limit = config.http.limit_request_body;
     let arrival = Instant::now() + patience;
-    let read = body::read_ahead(body, config.http.body_buffer, limit, arrival).await.map_err(|problem| {
+    let http = &config.http;
+    let read = body::read_ahead(body, http.body_buffer, limit, http.body_patience, arrival).await;
+    let read = read.map_err(|problem| {
         exchange.framing.body_violation().map_or(Refusal::Body(problem), Refusal::Violation)
     })?;
     let places = &exchange.worker().places;
@@ -78,12 +80,15 @@ async fn respond(
         true => Some(places.for_body(arrival).await.ok_or(Refusal::FullOfBodies)?),
         false => None,
     };
-    let permit = places.permit().await.map_err(|why| Refusal::Full { why, unread })?;
+    let permit =
+        places.permit(|| app.make_way(places.all())).await.map_err(|why| Refusal::Full { why, unread })?;
     client.settle();
     let (watch, body) = (read.watch.clone(), read.for_guest(streaming));
+    exchange.received = Some(watch.clone());
     let call = Call {
         id: exchange.id.clone(),
         permit,
+        usage: exchange.usage.clone(),
         // The guest's time begins when it can.
         deadline: Instant::now() + patience,
         secure: origin.secure,
@@ -91,6 +96,9 @@ async fn respond(
     let result = app.handle(Request::from_parts(parts, body), call).await;
     if watch.overflowed() {
         return Err(Refusal::Body(body::BodyProblem::TooLarge));
+    }
+    if watch.was_too_slow() {
+        return Err(Refusal::Body(body::BodyProblem::TooSlow));
     }
     if let Some(violation) = exchange.framing.body_violation() {
         return Err(Refusal::Violation(violation));

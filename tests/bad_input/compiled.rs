@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::support::client::get;
-use super::support::guests::guest_arg;
+use super::support::guests::{guest_arg, slow_component};
 use super::support::{Finished, Server, file, run, wasgun};
 use super::{AT_START, IN_CONFIGURATION, assert_ended, started_with, text};
 
@@ -26,18 +26,6 @@ fn compiled(dir: &Path, guest: &str) -> PathBuf {
         finished.stdout
     );
     out
-}
-
-/// A component whose compilation takes one core several seconds.
-fn slow_component(dir: &Path) -> PathBuf {
-    let step = "(if (local.get 0) (then (local.set 0 (i32.mul (local.get 1) (local.get 0))) \
-                (local.set 1 (i32.add (local.get 1) (local.get 0)))))";
-    let wat = format!(
-        "(component (core module (func (param i32 i32) {})) (instance $h) \
-         (export \"wasi:http/incoming-handler@0.2.0\" (instance $h)))",
-        step.repeat(30_000)
-    );
-    file(dir, "slow.wat", wat.as_bytes())
 }
 
 #[test]

@@ -73,7 +73,12 @@ fn the_access_log_names_client_request_status_and_length() {
         assert!(first.starts_with("127.0.0.1 - - ["), "{first}");
         let rest = first.split("] ").nth(1).unwrap();
         let wanted = r#""GET /hello?a=b HTTP/1.1" 200 14 "http://from.test/" "te\"st" "#;
-        assert!(rest.starts_with(wanted) && rest.ends_with(" acc-1"), "{first}");
+        assert!(rest.starts_with(wanted), "{first}");
+        let account = rest.split_once(" acc-1 in=0 cpu=").expect(first).1;
+        let (cpu, rest) = account.split_once(" memory=").expect(first);
+        let (memory, sent) = rest.split_once(" outbound=").expect(first);
+        let number = |text: &str| text.parse::<u64>().expect(first);
+        assert!(number(cpu) > 0 && number(memory) >= 1 << 16 && number(sent) == 0, "{first}");
         assert!(lines[1].contains("\"GET /trap HTTP/1.1\" 500 "), "{}", lines[1]);
     });
 }

@@ -73,7 +73,7 @@ fn a_guest_reaches_nothing_by_default() {
         let answer = target.fetch(&server, "127.0.0.1", "/x");
         assert_denied(&answer, &target);
         assert!(answer.text().contains("HttpRequestDenied"), "{}", answer.text());
-        server.wait_for_log("denied: no --allow-outbound matches");
+        server.wait_for_log("127.0.0.1, which is no public address");
     });
 }
 

@@ -89,7 +89,7 @@ fn the_guest_sees_its_directories_and_nothing_beside_them() {
     file(&fixed, "a", b"fixed");
     std::os::unix::fs::symlink("../secret", open.join("up")).unwrap();
     std::os::unix::fs::symlink(base.path().join("secret"), open.join("absolute")).unwrap();
-    let mounts = [format!("{}::/data", open.display()), format!("{}::/fixed:ro", fixed.display())];
+    let mounts = [format!("{}::/data:rw", open.display()), format!("{}::/fixed", fixed.display())];
     each_generation(|guest| {
         let server = serve(guest, &["-w", "1", "--dir", &mounts[0], "--dir", &mounts[1]]);
         let read = |path: &str| get(&server, &format!("/read?path={}", encoded(path)));

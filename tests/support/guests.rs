@@ -51,3 +51,15 @@ fn add_target() {
         "run this, then the tests again: rustup target add {TARGET}"
     );
 }
+
+/// A component whose compilation takes one core several seconds.
+pub fn slow_component(dir: &Path) -> PathBuf {
+    let step = "(if (local.get 0) (then (local.set 0 (i32.mul (local.get 1) (local.get 0))) \
+                (local.set 1 (i32.add (local.get 1) (local.get 0)))))";
+    let wat = format!(
+        "(component (core module (func (param i32 i32) {})) (instance $h) \
+         (export \"wasi:http/incoming-handler@0.2.0\" (instance $h)))",
+        step.repeat(30_000)
+    );
+    super::file(dir, "slow.wat", wat.as_bytes())
+}

@@ -7,7 +7,7 @@ use wasip3::http::types::ErrorCode;
 use wasip3::spawn_local;
 
 use crate::exchange::{Answer, Request, start, text};
-use crate::system::wait;
+use crate::system::{compute, wait};
 
 /// Without a word: a panic would write to stderr first.
 pub async fn trap(_: Request) -> Answer {
@@ -73,7 +73,12 @@ pub async fn trap_after_body(request: Request) -> Answer {
 
 pub async fn after(request: Request) -> Answer {
     let ms = request.target.number("ms").unwrap_or(100);
+    let busy = request.target.says("busy");
     spawn_local(async move {
+        while busy {
+            compute(2);
+            wait(1).await;
+        }
         wait(ms).await;
         eprintln!("worked on for {ms} ms");
     });

@@ -42,7 +42,7 @@ const ROUTES: &[(&str, &str, &str, Route)] = routes! {
     "/error-code", "code=K", "answers with an error code" => faults::error_code;
     "/trap-after-head", "bytes=N&length=M&ms=M", "traps amid the body" => faults::trap_after_head;
     "/trap-after-body", "length=yes", "traps when all is sent" => faults::trap_after_body;
-    "/after", "ms=N", "answers and works on for N ms" => faults::after;
+    "/after", "ms=N&busy=yes", "answers and works on for N ms, or for ever in short turns" => faults::after;
 
     "/sleep", "ms=N", "waits N ms, or for ever" => system::sleep;
     "/spin", "ms=N", "keeps the processor busy for N ms, or for ever" => system::spin;

@@ -30,11 +30,16 @@ pub async fn sleep(request: Request) -> Answer {
     }
 }
 
+/// For so many milliseconds.
+pub fn compute(ms: u64) {
+    let end = monotonic_clock::now().saturating_add(ms * MS);
+    while monotonic_clock::now() < end {}
+}
+
 pub async fn spin(request: Request) -> Answer {
     match request.target.number::<u64>("ms") {
         Some(ms) => {
-            let end = monotonic_clock::now().saturating_add(ms * MS);
-            while monotonic_clock::now() < end {}
+            compute(ms);
             text(200, &format!("spun {ms} ms\n"))
         }
         // Without a call to the host, which might be what stops it.

@@ -224,7 +224,7 @@ fn directories_and_arguments_of_the_guest() {
     let app = &config.pool.apps[0];
     let seen: Vec<_> = app.dirs.iter().map(|dir| (dir.guest.as_str(), dir.access)).collect();
     let (ro, rw) = (DirAccess::ReadOnly, DirAccess::ReadWrite);
-    assert_eq!(seen, [("/a/b", ro), ("/", rw), (absolute.as_str(), rw)]);
+    assert_eq!(seen, [("/a/b", ro), ("/", ro), (absolute.as_str(), rw)]);
     assert!(app.dirs.iter().all(|dir| dir.host == scene.dir.path().join("data")));
     assert_eq!(app.args, ["one, two", "--three"]);
     let config = scene.config(&["app.wasm", "--arg", "--help", "--arg=a,b", "--arg", "-w"]);

@@ -14,7 +14,7 @@ use super::framer::Framer;
 use super::linger::Linger;
 use super::timer::Timer;
 use super::writing::Writing;
-use super::{ConnState, Limits, Violation};
+use super::{ConnState, FOREVER, Limits, Violation};
 
 /// What hyper sees in place of a refused head. Its version and its field make
 /// hyper say `connection: close` in the answer, and close.
@@ -22,9 +22,6 @@ const SYNTHETIC: &[u8] = b"GET / HTTP/1.1\r\nhost: rejected\r\nconnection: close
 
 /// Shortest time between two looks at a connection that is being answered.
 const TICK: Duration = Duration::from_millis(50);
-
-/// More than any connection lives, and little enough to be added to a clock.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long a client that has sent its last byte is waited for with its answer.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
@@ -88,7 +85,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guard<IO> {
         let limits = Limits {
             header_timeout: limits.header_timeout.min(FOREVER),
             keep_alive: limits.keep_alive.min(FOREVER),
-            send_timeout: limits.send_timeout.min(FOREVER),
             ..limits
         };
         Self {
@@ -103,7 +99,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guard<IO> {
             unseen: false,
             head_since: None,
             closed_at: None,
-            writing: Writing::default(),
+            writing: Writing::new(limits.send),
             timer: Timer::default(),
             linger: Linger::default(),
             reset,
@@ -291,8 +287,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guard<IO> {
     }
 
     /// Takes note of how a write went.
-    fn note<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let noted = self.writing.note(written, self.limits.send_timeout, cx);
+    fn note(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let noted = self.writing.note(written, cx);
         self.state.set_blocked(self.writing.is_blocked());
         noted
     }
@@ -362,7 +358,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        this.note(flushed, cx)
+        this.note(flushed.map_ok(|()| 0), cx).map_ok(drop)
     }
 
     /// Shuts the write side down; after a refused or unread request it then

@@ -7,6 +7,7 @@
 //! a synthetic request in place of the bad one, which the service answers with
 //! the [`Violation`] that [`ConnState`] keeps, and never reads another request.
 
+mod allowance;
 mod chunked;
 mod framer;
 mod guard;
@@ -22,6 +23,9 @@ mod writing;
 use std::fmt;
 use std::time::Duration;
 
+use crate::config::Patience;
+
+pub(super) use self::allowance::Allowance;
 pub use self::guard::Guard;
 pub use self::state::{ConnState, InFlight};
 
@@ -29,6 +33,9 @@ pub use self::state::{ConnState, InFlight};
 /// can make a worker keep for it before a request is known. Below hyper's own
 /// 408 KiB, so that hyper never refuses a head that passed here.
 const MAX_HEAD: usize = 256 * 1024;
+
+/// More than any connection lives, and little enough to be added to a clock.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How much and how long a client may speak before its request is known.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +51,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a connection may be idle between two requests.
     pub keep_alive: Duration,
-    /// How long a client may take nothing of its answer.
-    pub send_timeout: Duration,
+    /// How long a client may have its answer wait.
+    pub send: Patience,
 }
 
 /// Why a request is refused; its connection is closed after the answer.

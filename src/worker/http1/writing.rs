@@ -2,24 +2,27 @@
 
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::timer::Timer;
+use super::allowance::Allowance;
+use crate::config::Patience;
 
-/// Since when the client takes nothing, or takes it again.
-#[derive(Debug, Default)]
+/// Whether the client takes what is written, and the time that it may take.
+#[derive(Debug)]
 pub(super) struct Writing {
-    blocked_since: Option<Instant>,
+    allowance: Allowance,
     unblocked_at: Option<Instant>,
-    timer: Timer,
 }
 
 impl Writing {
+    pub(super) fn new(patience: Patience) -> Self {
+        Self { allowance: Allowance::new(patience), unblocked_at: None }
+    }
+
     /// Whether something waits to be written.
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked_since.is_some()
+        self.allowance.is_waiting()
     }
 
     /// When something last had to wait and then could be written: a response that
@@ -28,22 +31,21 @@ impl Writing {
         self.unblocked_at
     }
 
-    /// Takes note of how a write went; an error once the client has taken nothing
-    /// for as long as `patience`.
-    pub(super) fn note<T>(
+    /// Takes note of how a write of so many bytes went; an error once the client has
+    /// used up its time.
+    pub(super) fn note(
         &mut self,
-        written: Poll<io::Result<T>>,
-        patience: Duration,
+        written: Poll<io::Result<usize>>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            if self.blocked_since.take().is_some() {
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = &written {
+            if self.allowance.earn(*result.as_ref().unwrap_or(&0)) {
                 self.unblocked_at = Some(Instant::now());
             }
             return written;
         }
-        let since = *self.blocked_since.get_or_insert_with(Instant::now);
-        ready!(self.timer.poll(since + patience, cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")))
+        ready!(self.allowance.poll_used_up(cx));
+        let why = "the client takes its answer too slowly (--write-timeout, --min-rate)";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{ConnState, Guard, Limits, Violation};
+use crate::config::Patience;
 
 /// What follows a request in a test, and must not be served after a bad one.
 const CANARY: &[u8] = b"GET /canary HTTP/1.1\r\nhost: c\r\n\r\n";
@@ -26,7 +27,7 @@ const LIMITS: Limits = Limits {
     field_size: 100,
     header_timeout: Duration::from_secs(10),
     keep_alive: Duration::from_secs(10),
-    send_timeout: Duration::from_secs(10),
+    send: Patience { time: Duration::from_secs(10), rate: Some(1) },
 };
 
 /// A client that sends its packets at once, and then ends.

@@ -6,6 +6,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::server::{connect, statuses};
 use super::{CANARY, LIMITS, Limits};
+use crate::config::Patience;
 
 const SHORT: Duration = Duration::from_millis(250);
 
@@ -111,13 +112,13 @@ async fn a_client_that_reads_slowly_is_not_idle() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_given_up() {
-    let mut conn = connect(Limits { send_timeout: SHORT, ..LIMITS }).await;
+    let mut conn = connect(Limits { send: Patience { time: SHORT, rate: None }, ..LIMITS }).await;
     // More than sockets buffer.
     let body = vec![b'z'; 32_000_000];
     conn.send(format!("POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len())).await;
     conn.send(&body).await;
     let ended = (&mut conn.server).await.expect("no panic");
-    assert!(format!("{ended:?}").contains("takes nothing"), "{ended:?}");
+    assert!(format!("{ended:?}").contains("too slowly"), "{ended:?}");
     conn.logged("/echo").await;
     assert!(conn.state.is_idle(), "its request has ended");
 }

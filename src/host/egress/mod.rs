@@ -1,10 +1,15 @@
 //! Requests that guests send: denied unless a rule allows the destination,
 //! checked once by name and again by the address connected to; connections are
-//! pooled per worker.
+//! pooled per worker. Redirects are the guest's to follow, with another request.
+
+mod connector;
+mod counted;
+mod quota;
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -16,38 +21,78 @@ use http::uri::Scheme;
 use http_body_util::BodyExt;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use hyper_util::rt::TokioExecutor;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use self::connector::{Connector, Denied, NoSuchHost};
+use self::counted::{CountedConnector, TooMany};
+use self::quota::Quota;
 use super::guest_output::Printer;
-use crate::config::EgressRule;
+use super::usage::{Totals, Usage};
+use crate::config::AppConfig;
 
-/// How long a connection may take where the guest sets no limit.
+/// How long a connection may take at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an idle connection is kept for the next request.
-const POOL_IDLE: Duration = Duration::from_secs(30);
+/// How long an idle connection is kept for the next request: less than the five seconds after
+/// which common servers close it, and than somebody waits for another connection to end.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+
+/// How many refusals of one request the log tells: what a guest does must not fill it.
+const REFUSALS: u32 = 10;
 
 /// What one app may reach, and the connections it has open.
 pub(super) struct Egress {
     connector: Connector,
+    connections: usize,
+    quota: Quota,
+    totals: Arc<Totals>,
     /// Made at the first request: loading certificates takes milliseconds.
     client: OnceLock<Result<PooledClient, String>>,
 }
 
-type PooledClient = Client<HttpsConnector<Connector>, WasiBody>;
+type PooledClient = Client<CountedConnector<HttpsConnector<Connector>>, WasiBody>;
 
 /// The hooks of one instance.
 pub(super) struct GuestEgress {
     pub egress: Arc<Egress>,
     /// Which knows the request, for the log.
     pub printer: Arc<Printer>,
+    /// The request's account.
+    pub usage: Arc<Usage>,
+}
+
+/// The request that a guest works on when it sends one.
+struct Served {
+    request: Arc<str>,
+    usage: Arc<Usage>,
+}
+
+impl Served {
+    /// Logs what came of a request of the guest's, for as often as that is news.
+    fn log(&self, outcome: fmt::Arguments) {
+        let request = &*self.request;
+        match self.usage.is_refused() {
+            ..REFUSALS => tracing::info!(request, "outbound request {outcome}"),
+            REFUSALS => tracing::info!(
+                request,
+                "outbound request {outcome}; further ones of this request are not logged"
+            ),
+            _ => {}
+        }
+    }
 }
 
 impl Egress {
-    pub fn new(rules: &[EgressRule]) -> Self {
-        Self { connector: Connector { rules: rules.into() }, client: OnceLock::new() }
+    pub fn new(app: &AppConfig, totals: Arc<Totals>) -> Self {
+        Self {
+            connector: Connector::new(&app.allow_outbound),
+            connections: app.outbound.connections,
+            quota: Quota::new(app.outbound),
+            totals,
+            client: OnceLock::new(),
+        }
     }
 
     fn client(&self) -> Result<&PooledClient, Error> {
@@ -61,7 +106,7 @@ impl Egress {
             Ok(Client::builder(TokioExecutor::new())
                 .pool_idle_timeout(POOL_IDLE)
                 .pool_timer(hyper_util::rt::TokioTimer::new())
-                .build(connector))
+                .build(CountedConnector::new(connector, self.connections, CONNECT_TIMEOUT)))
         });
         made.as_ref().map_err(|error| Error::InternalError(Some(error.clone())))
     }
@@ -86,9 +131,11 @@ impl WasiHttpHooks for GuestEgress {
         _request_result: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = SendResult> + Send> {
         let egress = self.egress.clone();
-        let cause = self.printer.request();
+        let served = Served { request: self.printer.request(), usage: self.usage.clone() };
+        self.usage.sends();
+        self.egress.totals.sends();
         Box::new(async move {
-            let response = send(&egress, request, options.unwrap_or_default(), &cause).await?;
+            let response = send(&egress, request, options.unwrap_or_default(), &served).await?;
             Ok((response, Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>))
         })
     }
@@ -98,20 +145,26 @@ async fn send(
     egress: &Egress,
     mut request: http::Request<WasiBody>,
     options: RequestOptions,
-    cause: &str,
+    served: &Served,
 ) -> Result<http::Response<WasiBody>, Error> {
     if request.uri().authority().is_some_and(|authority| authority.as_str().contains('@')) {
         // User information would go out in the Host field.
         return Err(Error::HttpRequestUriInvalid);
     }
+    if request.method() == http::Method::CONNECT {
+        // A tunnel would lead on to where nobody checks.
+        return Err(Error::HttpRequestMethodInvalid);
+    }
     let (host, port) = destination(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
     if !egress.connector.may_reach(&host, port) {
-        tracing::info!(
-            request = cause,
-            "outbound request to {host}:{port} denied: no --allow-outbound matches"
-        );
+        let denied = Denied::new(&host, port, host.parse::<IpAddr>().ok());
+        served.log(format_args!("denied: {denied}"));
         return Err(Error::HttpRequestDenied);
     }
+    let permit = egress.quota.take().map_err(|exhausted| {
+        served.log(format_args!("to {host}:{port} refused: {exhausted}"));
+        Error::ConnectionLimitReached
+    })?;
     *request.version_mut() = http::Version::HTTP_11;
     let sending = egress.client()?.request(request);
     // Both phases are one wait here, since a pooled connection has no first.
@@ -124,12 +177,9 @@ async fn send(
         }
         None => sending.await,
     }
-    .map_err(|error| classify(&error, cause))?;
+    .map_err(|error| classify(&error, served))?;
     let quiet = options.between_bytes_timeout;
-    Ok(response.map(|body| match quiet {
-        Some(quiet) => QuietLimit { body, quiet, sleep: None }.boxed_unsync(),
-        None => body.map_err(Error::from).boxed_unsync(),
-    }))
+    Ok(response.map(|body| Received { body, quiet, sleep: None, _permit: permit }.boxed_unsync()))
 }
 
 /// Host (an IPv6 address without its brackets) and port of a request.
@@ -140,16 +190,27 @@ fn destination(uri: &Uri) -> Option<(String, u16)> {
     Some((host.to_ascii_lowercase(), uri.port_u16().unwrap_or(default)))
 }
 
+/// Libraries wrap errors of this kind into others, which do not count them as a source.
+fn innermost(mut error: &io::Error) -> &io::Error {
+    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        error = inner;
+    }
+    error
+}
+
 /// What a guest is told of a failed request.
-fn classify(error: &hyper_util::client::legacy::Error, request: &str) -> Error {
+fn classify(error: &hyper_util::client::legacy::Error, served: &Served) -> Error {
     let mut cause = error.source();
     while let Some(source) = cause {
         if source.downcast_ref::<Denied>().is_some() {
             return Error::DestinationIpProhibited;
         }
-        if let Some(error) = source.downcast_ref::<io::Error>() {
+        if source.is::<TooMany>() {
+            return Error::ConnectionLimitReached;
+        }
+        if let Some(error) = source.downcast_ref::<io::Error>().map(innermost) {
             if let Some(denied) = error.get_ref().and_then(|inner| inner.downcast_ref::<Denied>()) {
-                tracing::info!(request, "outbound request denied: {denied}");
+                served.log(format_args!("denied: {denied}"));
                 return Error::DestinationIpProhibited;
             }
             if error.get_ref().is_some_and(|inner| inner.is::<NoSuchHost>()) {
@@ -172,92 +233,16 @@ fn classify(error: &hyper_util::client::legacy::Error, request: &str) -> Error {
     if error.is_connect() { Error::DestinationUnavailable } else { Error::HttpProtocolError }
 }
 
-/// Opens connections, only to addresses a rule allows.
-#[derive(Clone)]
-pub(super) struct Connector {
-    rules: Arc<[EgressRule]>,
-}
-
-/// No rule allows any address of this host.
-#[derive(Debug)]
-struct Denied(String);
-
-impl std::fmt::Display for Denied {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "no --allow-outbound matches {} by name or address", self.0)
-    }
-}
-
-impl StdError for Denied {}
-
-/// The name does not resolve.
-#[derive(Debug)]
-struct NoSuchHost(String);
-
-impl std::fmt::Display for NoSuchHost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} does not resolve", self.0)
-    }
-}
-
-impl StdError for NoSuchHost {}
-
-impl Connector {
-    /// Whether a request may go out at all: by name, or perhaps by address,
-    /// which only resolving can tell.
-    fn may_reach(&self, host: &str, port: u16) -> bool {
-        match host.parse() {
-            Ok(address) => self
-                .rules
-                .iter()
-                .any(|rule| rule.matches_addr(address, port) || rule.matches_name(host, port)),
-            Err(_) => {
-                self.rules.iter().any(|rule| rule.matches_name(host, port) || rule.may_match_resolved(port))
-            }
-        }
-    }
-
-    async fn connect(self, uri: Uri) -> io::Result<TokioIo<TcpStream>> {
-        let (host, port) = destination(&uri).ok_or_else(|| io::Error::other("the request names no host"))?;
-        let by_name = self.rules.iter().any(|rule| rule.matches_name(&host, port));
-        let resolved: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), port))
-            .await
-            .map_err(|_| io::Error::other(NoSuchHost(host.clone())))?
-            .filter(|address| by_name || self.rules.iter().any(|rule| rule.matches_addr(address.ip(), port)))
-            .collect();
-        if resolved.is_empty() {
-            return Err(io::Error::other(Denied(format!("{host}:{port}"))));
-        }
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&resolved[..]))
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
-        Ok(TokioIo::new(stream))
-    }
-}
-
-impl tower_service::Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(uri))
-    }
-}
-
-/// A response body that fails when nothing comes for too long.
-struct QuietLimit {
+/// The body of a response, which fails when nothing comes for too long. Its request
+/// is on its way until the last of it has come.
+struct Received {
     body: hyper::body::Incoming,
-    quiet: Duration,
+    quiet: Option<Duration>,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl http_body::Body for QuietLimit {
+impl http_body::Body for Received {
     type Data = Bytes;
     type Error = Error;
 
@@ -269,7 +254,7 @@ impl http_body::Body for QuietLimit {
             self.sleep = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
         }
-        let quiet = self.quiet;
+        let Some(quiet) = self.quiet else { return Poll::Pending };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(quiet)));
         sleep.as_mut().poll(cx).map(|()| Some(Err(Error::ConnectionReadTimeout)))
     }
