@@ -1,0 +1,52 @@
+//! More of something than anybody needs. The host may end the guest instead of refusing.
+
+use wasip2::clocks::monotonic_clock;
+use wasip2::filesystem::preopens::get_directories;
+use wasip2::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
+use wasip2::http::types::{Fields, OutgoingRequest};
+use wasip2::io::poll::poll;
+
+use crate::exchange::{Reply, Request};
+
+fn wanted(request: &Request) -> usize {
+    request.target.number("n").unwrap_or(1)
+}
+
+pub fn fields(request: Request, reply: Reply) {
+    let kept: Vec<_> = (0..wanted(&request)).map(|_| Fields::new()).collect();
+    reply.text(200, &format!("kept {}\n", kept.len()));
+}
+
+pub fn requests(request: Request, reply: Reply) {
+    let new = |_| {
+        let request = OutgoingRequest::new(Fields::new());
+        let body = request.body();
+        (body, request)
+    };
+    let kept: Vec<_> = (0..wanted(&request)).map(new).collect();
+    reply.text(200, &format!("kept {}\n", kept.len()));
+}
+
+pub fn pollables(request: Request, reply: Reply) {
+    let clocks: Vec<_> =
+        (0..wanted(&request)).map(|n| monotonic_clock::subscribe_duration(1_000_000 + n as u64)).collect();
+    let all: Vec<_> = clocks.iter().collect();
+    reply.text(200, &format!("kept {}, {} were ready\n", all.len(), poll(&all).len()));
+}
+
+pub fn files(request: Request, reply: Reply) {
+    let path = request.target.text("path").unwrap_or_default();
+    let Some((dir, _)) = get_directories().into_iter().next() else {
+        return reply.text(200, "no directory\n");
+    };
+    let mut kept = Vec::new();
+    for _ in 0..wanted(&request) {
+        match dir.open_at(PathFlags::empty(), &path, OpenFlags::empty(), DescriptorFlags::READ) {
+            Ok(file) => kept.push(file),
+            Err(error) => {
+                return reply.text(200, &format!("opened {}, then refused: {error:?}\n", kept.len()));
+            }
+        }
+    }
+    reply.text(200, &format!("opened {}\n", kept.len()));
+}
