@@ -109,7 +109,7 @@ impl Cache {
         let context = || {
             format!("cannot keep what was compiled as {}; --cache-dir names another place", path.display())
         };
-        self.sweep();
+        self.sweep(&name);
         let draft = Draft::begin(&within(&self.dir, &name), 0o600, self.seal(name)).with_context(context)?;
         write(&draft)?;
         draft.keep().with_context(context)
@@ -119,14 +119,16 @@ impl Cache {
         Seal { key: self.key, name }
     }
 
-    /// Removes what processes left behind that were killed while they wrote.
-    fn sweep(&self) {
+    /// Removes what processes left behind that were killed while they wrote: what is old, and
+    /// drafts of `name`, whose lock is held.
+    fn sweep(&self, name: &str) {
         for entry in fs::read_dir(within(&self.dir, "")).into_iter().flatten().flatten() {
             let is_old = |metadata: fs::Metadata| {
                 metadata.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED))
             };
-            if entry.path().extension().is_some_and(|end| end == "tmp") && entry.metadata().is_ok_and(is_old)
-            {
+            let is_ours = entry.file_name().to_string_lossy().starts_with(name);
+            let is_draft = entry.path().extension().is_some_and(|end| end == "tmp");
+            if is_draft && (is_ours || entry.metadata().is_ok_and(is_old)) {
                 drop(fs::remove_file(entry.path()));
             }
         }
@@ -257,6 +259,13 @@ mod tests {
         let name = blake3::hash(b"component");
         cache.fill(&name, |draft| draft.write(&CODE).and_then(|()| bail!("on second thoughts"))).unwrap_err();
         assert!(cache.find(&name).is_none());
+        // As if it had been killed.
+        std::mem::forget(Draft::begin(
+            &dir.path().join(artifact_name(&name)),
+            0o600,
+            cache.seal(String::new()),
+        ));
+        cache.fill(&name, |_| bail!("in vain")).unwrap_err();
         let left = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
         assert!(left.into_iter().all(|path| path.extension().is_none_or(|end| end == "lock")));
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -85,7 +86,14 @@ fn apart(
     let mut watched = [PollFd::new(std::os::fd::AsFd::as_fd(&ours), PollFlags::POLLIN)];
     let patience = patience
         .map_or(PollTimeout::NONE, |patience| PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX));
-    if poll(&mut watched, patience)? == 0 {
+    let heard = loop {
+        match poll(&mut watched, patience) {
+            // It was stopped, and goes on.
+            Err(Errno::EINTR) => {}
+            heard => break heard?,
+        }
+    };
+    if heard == 0 {
         process::send_signal(child.as_raw(), Signal::SIGKILL);
         process::wait(child)?;
         bail!("{}", handoff::took_too_long(what, limits));
