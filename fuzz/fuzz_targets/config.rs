@@ -55,7 +55,8 @@ fuzz_target!(|data: &[u8]| {
     let config_file = DIR.path().join("wasgun.toml");
     std::fs::write(&config_file, &file).unwrap();
     let Some(Command::Serve(config)) = resolve(all.clone(), env.clone(), DIR.path()) else { return };
-    all.push("--print-config".into());
+    // First, for behind a "--" it would be no option.
+    all.insert(1, "--print-config".into());
     let Some(Command::PrintConfig(printed)) = resolve(all, env, DIR.path()) else {
         panic!("it is accepted, but not printed");
     };
