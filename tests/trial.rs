@@ -25,7 +25,7 @@ fn load(component: &Path) -> Arc<App> {
     let component = Uncompiled::read(&app.source).unwrap();
     cache.fill(&component.fingerprint().unwrap(), |draft| component.compile(draft)).unwrap();
     let loaded = LoadedApp::load(app, &config, None).unwrap().expect("it is compiled");
-    host::start(vec![loaded], 1 << 20, 100).unwrap().remove(0)
+    host::start(vec![loaded], 1 << 20).unwrap().remove(0)
 }
 
 fn try_instance(app: &App, time: Duration) -> Result<(), Failure> {

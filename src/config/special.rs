@@ -28,9 +28,10 @@ const SPECIAL: [&str; 32] = [
     "203.0.113.0/24",
     "224.0.0.0/4",
     "240.0.0.0/4",
-    "::/8",
+    // Before the next, which has them in it: the narrowest counts.
     "64:ff9b::/96",
     "64:ff9b:1::/48",
+    "::/8",
     "100::/64",
     "2001::/23",
     "2001:db8::/32",

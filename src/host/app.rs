@@ -12,7 +12,6 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::egress::Egress;
 use super::failure::Failure;
-use super::guest::MAX_RESOURCES;
 use super::load::{LoadedApp, Pre};
 use super::outgoing::{self, Response, Stalled};
 use super::ticker::Ticker;
@@ -48,13 +47,10 @@ pub struct App {
     pub(super) totals: Arc<Totals>,
     stalled: Arc<Stalled>,
     response_buffer: usize,
-    /// Most resources of an instance at a time, of which each may be an open file.
-    pub(super) most_resources: usize,
 }
 
 impl App {
-    pub(super) fn new(loaded: LoadedApp, ticker: Arc<Ticker>, response_buffer: usize, files: usize) -> Self {
-        let most_resources = if loaded.config.dirs.is_empty() { usize::MAX } else { files };
+    pub(super) fn new(loaded: LoadedApp, ticker: Arc<Ticker>, response_buffer: usize) -> Self {
         let totals = Arc::<Totals>::default();
         let egress = Arc::new(Egress::new(&loaded.config, totals.clone()));
         Self {
@@ -66,7 +62,6 @@ impl App {
             totals,
             stalled: Arc::default(),
             response_buffer,
-            most_resources: most_resources.min(MAX_RESOURCES),
         }
     }
 

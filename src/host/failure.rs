@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use wasmtime_wasi::I32Exit;
 
+/// Most bytes of an error's text.
+const MAX_ERROR: usize = 1024;
+
 /// Why a request got no answer, or not all of it.
 #[derive(Debug, Clone)]
 pub enum Failure {
@@ -39,6 +42,17 @@ impl Failure {
             Some(I32Exit(code)) => Self::Exit(*code),
             None => Self::Trap(Arc::new(error)),
         }
+    }
+
+    /// What an error is that a guest answers with: not all of its text, which may be long
+    /// and goes to the log.
+    pub(super) fn from_code(code: &dyn fmt::Display) -> Self {
+        let mut text = code.to_string();
+        if text.len() > MAX_ERROR {
+            text.truncate(text.floor_char_boundary(MAX_ERROR));
+            text.push_str(" ...");
+        }
+        Self::GuestError(text)
     }
 
     /// Where in the guest it happened, and what led to it; costly to render.

@@ -19,8 +19,8 @@ use super::usage::Usage;
 use super::weave::MOST_HANDLES;
 
 /// Most resources (bodies, fields, streams, files) an instance may hold, and handles of
-/// all kinds: the host keeps something for each.
-pub(super) const MAX_RESOURCES: usize = 10_000;
+/// all kinds: for each the host keeps up to some 200 KiB, which no memory limit counts.
+pub(super) const MAX_RESOURCES: usize = 1_000;
 
 /// Most core instances, tables and memories of a component: Python's have some dozens.
 const MAX_INSTANCES: usize = 1_000;
@@ -86,7 +86,7 @@ impl App {
         *wasi.filesystem() = self.loaded.files.clone();
         let usage = Arc::<Usage>::default();
         Guest {
-            table: empty_table(self.most_resources),
+            table: empty_table(),
             wasi,
             http: WasiHttpCtx::new(),
             egress: GuestEgress {
@@ -124,9 +124,9 @@ impl App {
     }
 }
 
-fn empty_table(most_resources: usize) -> ResourceTable {
+fn empty_table() -> ResourceTable {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(most_resources);
+    table.set_max_capacity(MAX_RESOURCES);
     table
 }
 
@@ -188,7 +188,7 @@ impl Guest {
     pub fn forget_table(&mut self) -> anyhow::Result<()> {
         let only_options = self.table.iter_mut().all(|resource| resource.is::<RequestOptions>());
         ensure!(only_options, "it has kept resources of the host");
-        self.table = empty_table(self.table.max_capacity());
+        self.table = empty_table();
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use super::guest::Guest;
 use super::inspect::Wasi;
 use super::memories::Memories;
 use super::rewind::Rewindable;
-use super::{engine, source};
+use super::{engine, requests, source};
 use crate::artifact::{Afterwards, Artifact, Cache, Fingerprint};
 use crate::config::{AppConfig, AppSource, ByteSize, Config, DirAccess, PoolConfig};
 use crate::sys::memory::Image;
@@ -158,6 +158,7 @@ fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<Guest>> {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         p3::add_to_linker(&mut linker)?;
     }
+    requests::limit(&mut linker, wasi)?;
     Ok(linker)
 }
 

@@ -15,6 +15,7 @@ mod memories;
 mod outgoing;
 #[cfg(test)]
 mod outgoing_tests;
+mod requests;
 mod rewind;
 mod seat;
 mod sections;
@@ -52,9 +53,9 @@ pub fn open(apps: &[LoadedApp]) {
 ///
 /// # Errors
 /// The thread cannot be made.
-pub fn start(apps: Vec<LoadedApp>, response_buffer: usize, files: usize) -> std::io::Result<Vec<Arc<App>>> {
+pub fn start(apps: Vec<LoadedApp>, response_buffer: usize) -> std::io::Result<Vec<Arc<App>>> {
     let engines = apps.iter().map(|app| app.engine.clone()).collect();
     let ticker = Arc::new(ticker::Ticker::start(engines)?);
-    let app = |loaded| Arc::new(App::new(loaded, ticker.clone(), response_buffer, files));
+    let app = |loaded| Arc::new(App::new(loaded, ticker.clone(), response_buffer));
     Ok(apps.into_iter().map(app).collect())
 }

@@ -103,7 +103,7 @@ impl Stalled {
             }
             true
         });
-        let patience = if waiting > places / 2 { CROWDED } else { PATIENT };
+        let patience = if waiting > (places / 2).max(1) { CROWDED } else { PATIENT };
         if let Some((since, response)) = longest
             && now.saturating_duration_since(since) >= patience
         {

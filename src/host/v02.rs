@@ -193,7 +193,7 @@ fn begin(answer: &mut Answer, set: Outcome) -> Option<HyperOutgoingBody> {
             Some(body)
         }
         Err(code) => {
-            answer.fail(Failure::GuestError(code.to_string()));
+            answer.fail(Failure::from_code(&code));
             None
         }
     }

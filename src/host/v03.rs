@@ -242,7 +242,7 @@ async fn exchange(
         .call_handle(accessor, request)
         .await
         .map_err(Failure::from_call)?
-        .map_err(|code| Failure::GuestError(code.to_string()))?;
+        .map_err(|code| Failure::from_code(&code))?;
     let response = accessor.with(|mut store| {
         let response: p3::Response = store.data_mut().http().table.delete(response)?;
         response.into_http_with_getter(&mut store, request_read, WasiHttpView::http)

@@ -59,8 +59,9 @@ fn handled(level: CompatLevel, abi: ABI, grants: &Grants) -> Result<RulesetCreat
 }
 
 /// What the C library reads to look up a host. What names the servers may be replaced
-/// while the server runs, so its directory counts, unless that is /etc.
+/// while the server runs, so its directory counts, unless much else is there as well.
 pub(super) fn resolver() -> Vec<PathBuf> {
+    const SHARED: [&str; 8] = ["/", "/etc", "/mnt", "/run", "/tmp", "/var", "/var/run", "/var/tmp"];
     const READ: [&str; 10] = [
         "/etc/resolv.conf",
         "/etc/hosts",
@@ -75,6 +76,6 @@ pub(super) fn resolver() -> Vec<PathBuf> {
     ];
     let real = std::fs::canonicalize("/etc/resolv.conf").ok();
     let elsewhere = real.and_then(|real| real.parent().map(PathBuf::from));
-    let elsewhere = elsewhere.filter(|dir| dir.as_os_str() != "/etc");
+    let elsewhere = elsewhere.filter(|dir| SHARED.iter().all(|shared| dir.as_os_str() != *shared));
     READ.into_iter().map(PathBuf::from).chain(elsewhere).filter(|path| path.exists()).collect()
 }

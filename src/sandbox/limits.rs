@@ -4,16 +4,16 @@ use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Lets this process open as many descriptors as it is allowed to, and leave no
-/// core file, which would hold what clients sent. Returns how many descriptors that is.
+/// core file, which would hold what clients sent.
 ///
 /// # Errors
 /// `setrlimit(2)` fails.
-pub fn tune_limits() -> Result<u64> {
+pub fn tune_limits() -> Result<()> {
     let (_, descriptors) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, descriptors, descriptors).context("RLIMIT_NOFILE")?;
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
     setrlimit(Resource::RLIMIT_CORE, 0, hard).context("RLIMIT_CORE")?;
-    Ok(descriptors)
+    Ok(())
 }
 
 /// Bounds a compiling process: address space in bytes, CPU time in seconds.

@@ -134,13 +134,18 @@ fn is_heavier(own: Load, sibling: Load) -> bool {
 
 /// Goes on after a failed accept, once that can help.
 pub(super) async fn survive(worker: &Worker, error: &io::Error) {
-    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    use nix::libc::{EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
     match error.raw_os_error() {
         Some(EMFILE | ENFILE | ENOBUFS | ENOMEM) => {
             worker.exhausted.note(|_| tracing::error!("cannot accept: {error}"));
             worker.connections.close_some();
             // The connection stays in the queue: accepting again at once would
             // only spin.
+            tokio::time::sleep(EXHAUSTED).await;
+        }
+        // Somebody has shut the listener down, which readiness says for ever.
+        Some(EINVAL) => {
+            worker.exhausted.note(|_| tracing::error!("cannot accept, the listener is shut down: {error}"));
             tokio::time::sleep(EXHAUSTED).await;
         }
         // The client gave up before it was accepted.

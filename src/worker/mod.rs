@@ -35,7 +35,7 @@ use self::connections::Connections;
 use self::drain::{Cuts, Phase};
 use self::places::Places;
 use self::throttle::Throttle;
-use crate::config::{PoolConfig, Recycling};
+use crate::config::Recycling;
 use crate::handoff::{self, Inheritance, WorkerNews, WorkerSeed};
 use crate::host::{self, App, LoadedApp};
 use crate::listeners::Listener;
@@ -47,13 +47,6 @@ use crate::telemetry::{AccessLog, Slot, SlotState};
 /// Freed memory that a worker keeps: buffers of bodies come and go with each request,
 /// and would come as page faults.
 const KEPT_BYTES: i32 = 2 << 20;
-
-/// Descriptors for all that is neither a client nor a guest's file.
-const OWN_DESCRIPTORS: u64 = 1000;
-
-/// A guest may open so many files even where there are hardly any descriptors: what it
-/// sends counts too.
-const FEWEST_FILES: usize = 1000;
 
 /// What every connection of a worker shares.
 struct Worker {
@@ -110,7 +103,7 @@ fn boot(seed: WorkerSeed<Vec<LoadedApp>>) -> Result<()> {
         .as_ref()
         .map(|target| AccessLog::open(target).with_context(|| format!("--access-log {target}")))
         .transpose()?;
-    let descriptors = sandbox::tune_limits()?;
+    sandbox::tune_limits()?;
     memory::keep_freed(KEPT_BYTES);
     host::open(&apps);
     sandbox::confine(config.sandbox, &Grants::of_worker(&config))?;
@@ -118,8 +111,7 @@ fn boot(seed: WorkerSeed<Vec<LoadedApp>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let worker = runtime.block_on(async {
         let (phase, told) = watch::channel(Phase::Serving);
-        let files = files_of_a_request(descriptors, &config.pool);
-        let apps = host::start(apps, config.http.response_buffer, files)?;
+        let apps = host::start(apps, config.http.response_buffer)?;
         let crowd = apps.clone();
         let worker = Arc::new(Worker {
             index,
@@ -147,14 +139,6 @@ fn boot(seed: WorkerSeed<Vec<LoadedApp>>) -> Result<()> {
     runtime.shutdown_background();
     worker.cuts.finish();
     Ok(())
-}
-
-/// How many files a guest may open, so that guests which open all they can leave
-/// descriptors for clients, and for what the worker needs itself.
-fn files_of_a_request(descriptors: u64, pool: &PoolConfig) -> usize {
-    let for_guests = descriptors.saturating_sub(pool.max_connections as u64 + OWN_DESCRIPTORS);
-    let each = for_guests / pool.max_concurrency as u64;
-    usize::try_from(each).unwrap_or(usize::MAX).max(FEWEST_FILES)
 }
 
 async fn serve(

@@ -88,10 +88,10 @@ impl Places {
             }
             return Ok(permit);
         }
-        make_way();
         if self.slot.waiting() >= self.queue {
             return Err(NoPlace::QueueFull);
         }
+        make_way();
         let _waiting = Waiting::begin(self.slot);
         let mut free = pin!(timeout(self.queue_timeout, self.permits.clone().acquire_owned()));
         loop {

@@ -74,6 +74,7 @@ pub const OF_0_2: &[Attack] = &[
 
     attack("100,000 maps of fields", "/field-flood?n=100000", Status(500)),
     attack("100,000 requests with bodies", "/request-flood?n=100000", Status(500)),
+    attack("200 requests whose methods have 8 MiB", "/method-flood?n=200&kib=8192", Says("kept 0, then refused")),
     attack("100,000 clocks at once", "/pollable-flood?n=100000", Status(500)),
     attack("100,000 open files", "/file-flood?path=inside&n=100000", Fails),
 
@@ -112,5 +113,6 @@ pub const OF_0_3: &[Attack] = &[
     attack("trap after the head", "/trap-after-head?bytes=5&length=10&ms=50", Cut),
     attack("no response", "/no-response", Status(500)),
     attack("reach this machine", "/outbound?url=http%3A%2F%2FINSIDE%2F", Says("HttpRequestDenied")),
+    attack("a method of 8 MiB", "/outbound?url=http%3A%2F%2FINSIDE%2F&method-kib=8192", Says("HttpRequestMethodInvalid")),
     post("ignore the request's body", "/early", Status(200)),
 ];

@@ -282,8 +282,8 @@ fn limits_hold_and_what_one_request_took_is_given_back() {
             hoard.assert_fresh(Ask { grow: 900, ..Ask::default() });
             hoard.assert_fresh(Ask { grow: 900, ..Ask::default() });
             assert!(peak(&hoard) > 60, "it was all written to");
-            assert_eq!(hoard.get(Ask { leak: 20_000, ..Ask::default() }).status, 500);
-            hoard.assert_fresh(Ask { leak: 5000, ..Ask::default() });
+            assert_eq!(hoard.get(Ask { leak: 2_000, ..Ask::default() }).status, 500);
+            hoard.assert_fresh(Ask { leak: 500, ..Ask::default() });
         }
         let mut after = 0;
         eventually("memory is given back", || {

@@ -3,7 +3,7 @@
 use wasip2::clocks::monotonic_clock;
 use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
-use wasip2::http::types::{Fields, OutgoingRequest};
+use wasip2::http::types::{Fields, Method, OutgoingRequest};
 use wasip2::io::poll::poll;
 
 use crate::exchange::{Reply, Request};
@@ -49,4 +49,20 @@ pub fn files(request: Request, reply: Reply) {
         }
     }
     reply.text(200, &format!("opened {}\n", kept.len()));
+}
+
+/// Methods as long as they may be: the host keeps each with its request.
+pub fn methods(request: Request, reply: Reply) {
+    let long = "A".repeat(request.target.number("kib").unwrap_or(1) << 10);
+    let mut kept = Vec::new();
+    for _ in 0..wanted(&request) {
+        let new = OutgoingRequest::new(Fields::new());
+        let taken =
+            new.set_method(&Method::Other(long.clone())).is_ok() || new.set_authority(Some(&long)).is_ok();
+        if !taken {
+            return reply.text(200, &format!("kept {}, then refused\n", kept.len()));
+        }
+        kept.push(new);
+    }
+    reply.text(200, &format!("kept {}\n", kept.len()));
 }

@@ -41,6 +41,7 @@ const ROUTES: &[(&str, &str, &str, Route)] = &[
 
     ("/field-flood", "n=N", "keeps N maps of fields", floods::fields),
     ("/request-flood", "n=N", "keeps N requests with their bodies", floods::requests),
+    ("/method-flood", "n=N&kib=N", "keeps N requests with long methods", floods::methods),
     ("/pollable-flood", "n=N", "waits for N clocks at once", floods::pollables),
     ("/file-flood", "path=P&n=N", "opens a file N times", floods::files),
 

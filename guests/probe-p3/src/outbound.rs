@@ -2,7 +2,9 @@
 
 use probe_common::split_url;
 use wasip3::http::client;
-use wasip3::http::types::{ErrorCode, Fields, Request as RawRequest, RequestOptions, Response, Scheme};
+use wasip3::http::types::{
+    ErrorCode, Fields, Method, Request as RawRequest, RequestOptions, Response, Scheme,
+};
 use wasip3::{spawn_local, wit_future};
 
 use crate::bodies::copy;
@@ -11,7 +13,8 @@ use crate::exchange::{Answer, Body, Request, start, text};
 pub async fn outbound(request: Request) -> Answer {
     let url = request.target.text("url").unwrap_or_default();
     let first_byte_ms = request.target.number("first-byte-ms");
-    let theirs = match fetch(&url, first_byte_ms).await {
+    let method_kib = request.target.number("method-kib");
+    let theirs = match fetch(&url, first_byte_ms, method_kib).await {
         Ok(response) => response,
         Err(error) => return text(502, &format!("{error:?}\n")),
     };
@@ -22,12 +25,20 @@ pub async fn outbound(request: Request) -> Answer {
     Ok(response)
 }
 
-async fn fetch(url: &str, first_byte_ms: Option<u64>) -> Result<Response, ErrorCode> {
+async fn fetch(
+    url: &str,
+    first_byte_ms: Option<u64>,
+    method_kib: Option<usize>,
+) -> Result<Response, ErrorCode> {
     let options = RequestOptions::new();
     options
         .set_first_byte_timeout(first_byte_ms.map(|ms| ms * 1_000_000))
         .map_err(|_| ErrorCode::ConfigurationError)?;
     let request = get(url, options).ok_or(ErrorCode::HttpRequestUriInvalid)?;
+    if let Some(kib) = method_kib {
+        let method = Method::Other("A".repeat(kib << 10));
+        request.set_method(&method).map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
+    }
     client::send(request).await
 }
 

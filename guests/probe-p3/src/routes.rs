@@ -57,7 +57,7 @@ const ROUTES: &[(&str, &str, &str, Route)] = routes! {
     "/clock", "", "nanoseconds on the monotonic clock" => system::clock;
     "/random", "", "16 random bytes" => system::random;
 
-    "/outbound", "url=U&first-byte-ms=N", "fetches that URL" => outbound::outbound;
+    "/outbound", "url=U&first-byte-ms=N&method-kib=N", "fetches that URL" => outbound::outbound;
 };
 
 pub async fn dispatch(request: Request) -> Answer {

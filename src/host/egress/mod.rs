@@ -39,6 +39,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// which common servers close it, and than somebody waits for another connection to end.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
+/// Bytes of a body that a guest may write before the one who reads it takes some: there may be
+/// three times as many, for each body that it has begun.
+const BODY_CHUNK: usize = 128 * 1024;
+
 /// How many refusals of one request the log tells: what a guest does must not fill it.
 const REFUSALS: u32 = 10;
 
@@ -124,6 +128,10 @@ type SendResult =
     Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for GuestEgress {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
