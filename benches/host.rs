@@ -91,7 +91,7 @@ fn load(component: &Path, requests: &str) -> Arc<App> {
     let name = component.fingerprint().expect("the machine is supported");
     cache.fill(&name, |draft| component.compile(draft)).expect("it compiles");
     let loaded = LoadedApp::load(app, &config, None).expect("it loads").expect("it is compiled");
-    host::start(vec![loaded], 1 << 20, 100).expect("a thread").remove(0)
+    host::start(vec![loaded], 1 << 20).expect("a thread").remove(0)
 }
 
 fn build_guests() -> std::path::PathBuf {
