@@ -23,61 +23,47 @@ const MAX_AUTHORITY: usize = 1024;
 type Set = wasmtime::Result<(Result<(), ()>,)>;
 
 /// The runtime takes methods and authorities of any length, and counts none of them. Here
-/// those that are too long are refused as those with a wrong character are.
+/// those that are too long are refused as those with a wrong character are. The versions
+/// are those that the runtime's own linking names.
 ///
 /// # Errors
-/// The linker has no `wasi:http`.
+/// The linker takes no functions.
 pub(super) fn limit(linker: &mut Linker<Guest>, wasi: Wasi) -> wasmtime::Result<()> {
+    type Call<'a> = StoreContextMut<'a, Guest>;
     linker.allow_shadowing(true);
     let mut types = linker.instance("wasi:http/types@0.2.12")?;
     types.func_wrap(
         "[method]outgoing-request.set-method",
-        |mut store: StoreContextMut<'_, Guest>,
-         (request, method): (Resource<HostOutgoingRequest>, v02::Method)|
-         -> Set {
-            if matches!(&method, v02::Method::Other(name) if name.len() > MAX_METHOD) {
-                return Ok((Err(()),));
-            }
-            let mut http = store.data_mut().http();
-            Ok((v02::HostOutgoingRequest::set_method(&mut http, request, method)?,))
+        |mut call: Call<'_>, (request, method): (Resource<HostOutgoingRequest>, v02::Method)| {
+            let too_long = matches!(&method, v02::Method::Other(name) if name.len() > MAX_METHOD);
+            let set = || v02::HostOutgoingRequest::set_method(&mut call.data_mut().http(), request, method);
+            unless(too_long, set)
         },
     )?;
     types.func_wrap(
         "[method]outgoing-request.set-authority",
-        |mut store: StoreContextMut<'_, Guest>,
-         (request, authority): (Resource<HostOutgoingRequest>, Option<String>)|
-         -> Set {
-            if is_too_long(authority.as_deref()) {
-                return Ok((Err(()),));
-            }
-            let mut http = store.data_mut().http();
-            Ok((v02::HostOutgoingRequest::set_authority(&mut http, request, authority)?,))
+        |mut call: Call<'_>, (request, name): (Resource<HostOutgoingRequest>, Option<String>)| {
+            let too_long = is_too_long(name.as_deref());
+            let set = || v02::HostOutgoingRequest::set_authority(&mut call.data_mut().http(), request, name);
+            unless(too_long, set)
         },
     )?;
     if wasi == Wasi::V03 {
         let mut types = linker.instance("wasi:http/types@0.3.0")?;
         types.func_wrap(
             "[method]request.set-method",
-            |mut store: StoreContextMut<'_, Guest>,
-             (request, method): (Resource<p3::Request>, v03::Method)|
-             -> Set {
-                if matches!(&method, v03::Method::Other(name) if name.len() > MAX_METHOD) {
-                    return Ok((Err(()),));
-                }
-                let mut http = store.data_mut().http();
-                Ok((v03::HostRequest::set_method(&mut http, request, method)?,))
+            |mut call: Call<'_>, (request, method): (Resource<p3::Request>, v03::Method)| {
+                let too_long = matches!(&method, v03::Method::Other(name) if name.len() > MAX_METHOD);
+                let set = || v03::HostRequest::set_method(&mut call.data_mut().http(), request, method);
+                unless(too_long, set)
             },
         )?;
         types.func_wrap(
             "[method]request.set-authority",
-            |mut store: StoreContextMut<'_, Guest>,
-             (request, authority): (Resource<p3::Request>, Option<String>)|
-             -> Set {
-                if is_too_long(authority.as_deref()) {
-                    return Ok((Err(()),));
-                }
-                let mut http = store.data_mut().http();
-                Ok((v03::HostRequest::set_authority(&mut http, request, authority)?,))
+            |mut call: Call<'_>, (request, name): (Resource<p3::Request>, Option<String>)| {
+                let too_long = is_too_long(name.as_deref());
+                let set = || v03::HostRequest::set_authority(&mut call.data_mut().http(), request, name);
+                unless(too_long, set)
             },
         )?;
     }
@@ -87,4 +73,9 @@ pub(super) fn limit(linker: &mut Linker<Guest>, wasi: Wasi) -> wasmtime::Result<
 
 fn is_too_long(authority: Option<&str>) -> bool {
     authority.is_some_and(|authority| authority.len() > MAX_AUTHORITY)
+}
+
+/// What a setter answers, which is refused what is too long.
+fn unless(too_long: bool, set: impl FnOnce() -> wasmtime::Result<Result<(), ()>>) -> Set {
+    Ok((if too_long { Err(()) } else { set()? },))
 }

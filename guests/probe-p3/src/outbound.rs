@@ -36,8 +36,12 @@ async fn fetch(
         .map_err(|_| ErrorCode::ConfigurationError)?;
     let request = get(url, options).ok_or(ErrorCode::HttpRequestUriInvalid)?;
     if let Some(kib) = method_kib {
-        let method = Method::Other("A".repeat(kib << 10));
-        request.set_method(&method).map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
+        // Either would do to have the host keep that much.
+        let long = "A".repeat(kib << 10);
+        request
+            .set_method(&Method::Other(long.clone()))
+            .or_else(|()| request.set_authority(Some(&long)))
+            .map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
     }
     client::send(request).await
 }
