@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::clocks::WasiClocksCtx;
+use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::types::HostIncomingRequest;
 use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -18,9 +19,16 @@ use super::ticker::{Hog, SLICE};
 use super::usage::Usage;
 use super::weave::MOST_HANDLES;
 
-/// Most resources (bodies, fields, streams, files) an instance may hold, and handles of
-/// all kinds: for each the host keeps up to some 200 KiB, which no memory limit counts.
-pub(super) const MAX_RESOURCES: usize = 1_000;
+/// Most resources (bodies, fields, streams, files) an instance may hold: for each the host
+/// keeps up to some 200 KiB, which no memory limit counts.
+const MAX_RESOURCES: usize = 1_000;
+
+/// Most of these and of what costs the host little, which is what an instance waits for
+/// (`pollable`): engines that collect their garbage late keep one of each piece of a body.
+const MAX_HANDLES: usize = 50_000;
+
+/// How many calls of the host pass between two looks at what an instance holds.
+const CALLS_UNSEEN: u32 = 250;
 
 /// Most core instances, tables and memories of a component: Python's have some dozens.
 const MAX_INSTANCES: usize = 1_000;
@@ -54,6 +62,8 @@ pub(super) struct Guest {
     printer: Arc<Printer>,
     /// It has called the host.
     has_asked: bool,
+    /// Calls since it was last looked at what it holds.
+    unseen: u32,
     /// It has computed for long.
     hog: Option<Hog>,
 }
@@ -102,6 +112,7 @@ impl App {
             },
             printer,
             has_asked: false,
+            unseen: 0,
             hog: None,
         }
     }
@@ -110,7 +121,7 @@ impl App {
     pub(super) fn store(&self) -> Store<Guest> {
         let mut store = Store::new(&self.loaded.engine, self.guest());
         store.limiter(|guest| &mut guest.budget);
-        store.set_max_component_handles(MAX_RESOURCES);
+        store.set_max_component_handles(MAX_HANDLES);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.set_epoch_deadline(SLICE);
         // A guest that computes is interrupted at times and resumed: it
@@ -126,7 +137,7 @@ impl App {
 
 fn empty_table() -> ResourceTable {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(MAX_RESOURCES);
+    table.set_max_capacity(MAX_HANDLES);
     table
 }
 
@@ -197,6 +208,24 @@ impl Guest {
         *self.wasi.clocks() = WasiClocksCtx::default();
     }
 
+    /// Notes that it calls the host. One that holds too much gets nothing more.
+    fn asks(&mut self) {
+        self.has_asked = true;
+        self.unseen += 1;
+        if self.unseen < CALLS_UNSEEN {
+            return;
+        }
+        self.unseen = 0;
+        let resources = self.table.iter_mut();
+        // No less than there are, and known without a look at each.
+        if resources.size_hint().1.is_some_and(|places| places <= MAX_RESOURCES) {
+            return;
+        }
+        if resources.filter(|resource| !resource.is::<DynPollable>()).count() > MAX_RESOURCES {
+            self.table.set_max_capacity(0);
+        }
+    }
+
     /// Notes which request the instance works on, for its output and its account.
     pub fn begin(&mut self, call: &Call) {
         self.printer.begin(&call.id);
@@ -209,14 +238,14 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.has_asked = true;
+        self.asks();
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        self.has_asked = true;
+        self.asks();
         WasiHttpCtxView { hooks: &mut self.egress, table: &mut self.table, ctx: &mut self.http }
     }
 }

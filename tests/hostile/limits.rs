@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use super::serve;
 use super::support::client::{Connection, get};
 use super::support::{Server, eventually, file, run, wasgun};
+use super::{guest_arg, serve};
 
 const GENERATIONS: [&str; 2] = ["probe", "probe_p3"];
 
@@ -159,6 +159,16 @@ fn garbage_collected_heaps_count_as_memory() {
 }
 
 /// Hogs take turns, so that it makes no difference how many there are.
+#[test]
+fn much_to_wait_for_may_be_kept_and_little_of_what_costs_the_host_more() {
+    let server = Server::start(&[&guest_arg("abuse"), "-w", "1"]);
+    for (path, status) in
+        [("/readiness-flood?n=20000", 200), ("/field-flood?n=900", 200), ("/field-flood?n=1500", 500)]
+    {
+        assert_eq!(get(&server.address, path).status, status, "{path}");
+    }
+}
+
 #[test]
 fn guests_that_compute_all_get_on() {
     for guest in GENERATIONS {

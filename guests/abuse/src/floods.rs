@@ -1,5 +1,6 @@
 //! More of something than anybody needs. The host may end the guest instead of refusing.
 
+use wasip2::cli::stdout::get_stdout;
 use wasip2::clocks::monotonic_clock;
 use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
@@ -32,6 +33,14 @@ pub fn pollables(request: Request, reply: Reply) {
         (0..wanted(&request)).map(|n| monotonic_clock::subscribe_duration(1_000_000 + n as u64)).collect();
     let all: Vec<_> = clocks.iter().collect();
     reply.text(200, &format!("kept {}, {} were ready\n", all.len(), poll(&all).len()));
+}
+
+/// The cheapest of all resources, which engines that collect late keep one of for each
+/// piece of a body.
+pub fn readiness(request: Request, reply: Reply) {
+    let stream = get_stdout();
+    let kept: Vec<_> = (0..wanted(&request)).map(|_| stream.subscribe()).collect();
+    reply.text(200, &format!("kept {}\n", kept.len()));
 }
 
 pub fn files(request: Request, reply: Reply) {
