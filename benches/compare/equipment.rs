@@ -93,13 +93,15 @@ impl Equipment {
 
     fn build_flask(&self) -> Found<PathBuf> {
         let (source, out, deps) = (guests().join("flask"), place("flask.wasm"), place("flask-deps"));
-        let sources = ["app.py", "handler.py", "requirements.txt"].map(|name| source.join(name));
+        let sources =
+            ["requirements.txt", "app.py", "handler.py", "wasgun_wsgi/__init__.py", "wasgun_wsgi/_host.py"];
+        let sources = sources.map(|name| source.join(name));
         if !is_newer(&out, &sources.each_ref().map(PathBuf::as_path)) {
             note("building guests/flask");
             let mut pip = Command::new(self.python("pip")?);
             pip.args(["install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"])
                 .arg(&deps);
-            run(pip.arg("-r").arg(&sources[2]))?;
+            run(pip.arg("-r").arg(&sources[0]))?;
             let mut build = Command::new(self.python("componentize-py")?);
             build.args(["-d", "../../wit/0.2", "-w", "app", "componentize", "handler", "-p", ".", "-p"]);
             run(build.arg(&deps).arg("-o").arg(&out).current_dir(&source))?;
@@ -110,11 +112,12 @@ impl Equipment {
 
 fn build_javascript() -> Found<PathBuf> {
     let (source, out) = (guests().join("javascript"), place("javascript.wasm"));
-    let sources = ["app.js", "build.mjs", "package.json"].map(|name| source.join(name));
+    let sources = ["app.js", "package.json", "wasgun-fetch/index.js"].map(|name| source.join(name));
     if !is_newer(&out, &sources.each_ref().map(PathBuf::as_path)) {
         note("building guests/javascript");
         run(Command::new("npm").args(["install", "--no-audit", "--no-fund"]).current_dir(&source))?;
-        run(Command::new("node").arg("build.mjs").arg(&out).current_dir(&source))?;
+        run(Command::new("npm").args(["run", "build"]).current_dir(&source))?;
+        fs::copy(source.join("app.wasm"), &out).map_err(|error| format!("{}: {error}", out.display()))?;
     }
     Ok(out)
 }

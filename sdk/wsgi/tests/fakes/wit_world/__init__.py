@@ -1,0 +1,3 @@
+class exports:
+    class IncomingHandler:
+        pass

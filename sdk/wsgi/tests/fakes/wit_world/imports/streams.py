@@ -1,0 +1,6 @@
+class StreamError_Closed:
+    pass
+
+
+class StreamError_LastOperationFailed:
+    pass
