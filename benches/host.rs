@@ -87,7 +87,7 @@ fn load(component: &Path, requests: &str) -> Arc<App> {
     let Ok(Command::Serve(config)) = invocation.resolve() else { panic!("{component:?} is not accepted") };
     let app = &config.pool.apps[0];
     let cache = Cache::open(config.cache_dir.as_deref()).expect("the cache is private");
-    let component = Uncompiled::read(&app.source).expect("it is there");
+    let component = Uncompiled::read(&app.source, &app.middleware).expect("it is there");
     let name = component.fingerprint().expect("the machine is supported");
     cache.fill(&name, |draft| component.compile(draft)).expect("it compiles");
     let loaded = LoadedApp::load(app, &config, None).expect("it loads").expect("it is compiled");

@@ -16,4 +16,5 @@ pub mod sandbox;
 pub mod sys;
 pub mod systemd;
 pub mod telemetry;
+pub mod templates;
 pub mod worker;

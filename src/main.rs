@@ -2,13 +2,14 @@
 //! file that names all of them.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use wasgun::config::{Command, CompileLimits, Config, ControlAction, Invocation, Problems};
+use wasgun::config::{Command, CompileLimits, Config, ControlAction, Invocation, NewProject, Problems};
 use wasgun::handoff::MoldSeed;
 use wasgun::sys::process;
+use wasgun::templates::{self, Template};
 use wasgun::{compiler, control, master, mold, worker};
 
 /// What was said makes no sense; nothing was started.
@@ -38,7 +39,12 @@ fn main() -> ExitCode {
             say("the configuration holds\n");
             ExitCode::SUCCESS
         }
-        Ok(Command::Compile { app, out, limits }) => compile(&app, &out, &limits),
+        Ok(Command::Compile { app, middleware, out, limits }) => compile(&app, &middleware, &out, &limits),
+        Ok(Command::New(None)) => {
+            say(&templates::list());
+            ExitCode::SUCCESS
+        }
+        Ok(Command::New(Some(project))) => begin(&project),
         Ok(Command::Control { socket, action, json }) => order(&socket, &action, json),
         Ok(Command::Serve(config)) => serve(invocation, *config),
     }
@@ -53,10 +59,26 @@ fn serve(invocation: Invocation, config: Config) -> ExitCode {
     }
 }
 
-fn compile(app: &Path, out: &Path, limits: &CompileLimits) -> ExitCode {
-    match compiler::compile_to_file(app, out, limits) {
+fn compile(app: &Path, middleware: &[PathBuf], out: &Path, limits: &CompileLimits) -> ExitCode {
+    match compiler::compile_to_file(app, middleware, out, limits) {
         Ok(()) => {
             say(&format!("compiled {} to {}\n", app.display(), out.display()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(1, &format!("{error:#}")),
+    }
+}
+
+/// Writes a project, and says how to go on.
+fn begin(project: &NewProject) -> ExitCode {
+    let Some(template) = Template::find(&project.template) else {
+        return fail(EXIT_USAGE, &templates::unknown(&project.template));
+    };
+    match template.write(&project.dir) {
+        Ok(()) => {
+            let commands = template.commands().join("\n    ");
+            say(&format!("{} is ready, and its README.md says more:\n\n", project.dir.display()));
+            say(&format!("    cd {}\n    {commands}\n", project.dir.display()));
             ExitCode::SUCCESS
         }
         Err(error) => fail(1, &format!("{error:#}")),

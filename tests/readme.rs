@@ -69,14 +69,47 @@ fn mistakes(command: &str) -> Vec<String> {
     problems.into_iter().map(|problem| problem.to_string()).filter(|message| !absent(message)).collect()
 }
 
+/// The readme, and what else tells users what to type.
+fn texts() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = |dir: &str| std::fs::read_dir(root.join(dir)).unwrap().map(|entry| entry.unwrap().path());
+    let guests = entries("guests").map(|guest| guest.join("README.md")).filter(|path| path.exists());
+    std::iter::once(path()).chain(entries("docs")).chain(guests).collect()
+}
+
 #[test]
-fn every_command_of_the_readme_is_one_the_program_takes() {
-    let commands: Vec<_> = code(&readme()).into_iter().filter(|line| line.starts_with("wasgun ")).collect();
-    assert!(commands.len() > 2, "only {commands:?}");
-    for command in commands {
-        let mistakes = mistakes(&command);
-        assert!(mistakes.is_empty(), "{command}: {mistakes:?}");
+fn every_command_of_the_documentation_is_one_the_program_takes() {
+    let mut count = 0;
+    for path in texts() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for command in code(&text).into_iter().filter(|line| line.starts_with("wasgun ")) {
+            let mistakes = mistakes(&command);
+            assert!(mistakes.is_empty(), "{}: {command}: {mistakes:?}", path.display());
+            count += 1;
+        }
     }
+    assert!(count > 20, "only {count}");
+}
+
+/// Where a link leads that is in the repository; `None` for others.
+fn local_link(from: &Path, link: &str) -> Option<PathBuf> {
+    let target = link.split('#').next().unwrap_or_default();
+    (!target.is_empty() && !target.contains("://")).then(|| from.parent().unwrap().join(target))
+}
+
+#[test]
+fn every_link_of_the_documentation_leads_somewhere() {
+    let mut count = 0;
+    for path in texts() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if let Some(target) = local_link(&path, link) {
+                assert!(target.exists(), "{}: {link}", path.display());
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 30, "only {count}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn load(component: &Path) -> Arc<App> {
     let Ok(Command::Serve(config)) = invocation.resolve() else { panic!("{component:?} is not accepted") };
     let app = &config.pool.apps[0];
     let cache = Cache::open(config.cache_dir.as_deref()).unwrap();
-    let component = Uncompiled::read(&app.source).unwrap();
+    let component = Uncompiled::read(&app.source, &app.middleware).unwrap();
     cache.fill(&component.fingerprint().unwrap(), |draft| component.compile(draft)).unwrap();
     let loaded = LoadedApp::load(app, &config, None).unwrap().expect("it is compiled");
     host::start(vec![loaded], 1 << 20).unwrap().remove(0)

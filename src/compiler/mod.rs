@@ -4,7 +4,7 @@
 //! It has a child of its own for each component, which has nothing but what was read of
 //! that and an open file for what it makes: the directory of that is not its to reach.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -29,9 +29,10 @@ pub fn run(seed: CompilerSeed) -> i32 {
         seed.settle()?;
         let limits = &seed.config.compile;
         bound(seed.master, limits)?;
-        let sources = seed.config.pool.apps.iter().map(|app| &app.source);
-        let sources = sources.filter(|source| !matches!(source, AppSource::Precompiled(_)));
-        let components: Vec<_> = sources.map(Uncompiled::read).collect::<Result<_>>()?;
+        let apps = seed.config.pool.apps.iter();
+        let apps = apps.filter(|app| !matches!(app.source, AppSource::Precompiled(_)));
+        let components: Vec<_> =
+            apps.map(|app| Uncompiled::read(&app.source, &app.middleware)).collect::<Result<_>>()?;
         if components.is_empty() {
             return Ok(());
         }
@@ -46,12 +47,12 @@ pub fn run(seed: CompilerSeed) -> i32 {
     })
 }
 
-/// Compiles one component to a file, under the same bounds; for `wasgun compile`.
+/// Compiles one component, and what is in front of it, to a file, under the same bounds; for `wasgun compile`.
 ///
 /// # Errors
 /// The component cannot be compiled, or not within the bounds.
-pub fn compile_to_file(app: &Path, out: &Path, limits: &CompileLimits) -> Result<()> {
-    let component = Uncompiled::read(&AppSource::File(app.to_owned()))?;
+pub fn compile_to_file(app: &Path, middleware: &[PathBuf], out: &Path, limits: &CompileLimits) -> Result<()> {
+    let component = Uncompiled::read(&AppSource::File(app.to_owned()), middleware)?;
     let context = || format!("cannot compile {}", component.shown());
     Artifact::export(out, |draft| {
         apart(component.shown(), limits, Some(limits.timeout), || {

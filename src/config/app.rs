@@ -16,14 +16,11 @@ const MOST_REQUESTS: u32 = 1_000_000_000;
 /// The application the options describe.
 pub(super) fn app(reader: &mut Reader) -> AppConfig {
     let source = source(reader);
-    let name = match &source {
-        AppSource::File(path) | AppSource::Precompiled(path) => {
-            path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-        }
-        AppSource::Demo => "demo".to_owned(),
-    };
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = source.path().map_or_else(|| "demo".to_owned(), stem);
     AppConfig {
         name,
+        middleware: middleware(reader, &source),
         source,
         env: env(reader),
         args: reader.many("arg", argument),
@@ -82,7 +79,7 @@ fn source(reader: &mut Reader) -> AppSource {
         }
     };
     let Some(path) = app else { return AppSource::Demo };
-    let trusted = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("cwasm"));
+    let trusted = is_compiled(&path);
     if trusted && !precompiled {
         reader.wrong(
             "app",
@@ -100,6 +97,32 @@ fn source(reader: &mut Reader) -> AppSource {
         reader.wrong("app", message);
     }
     if trusted { AppSource::Precompiled(path) } else { AppSource::File(path) }
+}
+
+/// The components in front of the one at `source`.
+pub(super) fn middleware(reader: &mut Reader, source: &AppSource) -> Vec<PathBuf> {
+    let base = reader.base.clone();
+    let paths = reader.many("middleware", |text| {
+        let path = base.clone().unwrap_or_default().join(path(text)?);
+        match is_compiled(&path) {
+            true => Err(format!("{} is compiled: say the component that it was made of", path.display())),
+            false if base.is_some() => readable(&path).map(|()| path),
+            false => Ok(path),
+        }
+    });
+    if let (AppSource::Precompiled(app), false) = (source, paths.is_empty()) {
+        let app = app.display();
+        reader.wrong(
+            "middleware",
+            format!("{app} is compiled, and nothing can be put in front of it any more: say it to `wasgun compile`"),
+        );
+    }
+    paths
+}
+
+/// Whether a file's name says that it holds machine code.
+fn is_compiled(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("cwasm"))
 }
 
 /// Whether `path` is a regular file that opens.

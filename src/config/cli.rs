@@ -34,7 +34,7 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("A pre-fork application server for WebAssembly components")
         .override_usage(
-            "wasgun [OPTIONS] APP\n       wasgun compile APP -o OUT\n       wasgun ctl [--control-socket PATH] COMMAND",
+            "wasgun [OPTIONS] APP\n       wasgun compile APP -o OUT\n       wasgun new TEMPLATE DIR\n       wasgun ctl [--control-socket PATH] COMMAND",
         )
         .after_help(AFTER_HELP)
         .styles(Styles::plain())
@@ -45,6 +45,7 @@ fn command() -> Command {
         .disable_help_subcommand(true)
         .args(options)
         .subcommand(compile())
+        .subcommand(new())
         .subcommand(ctl())
 }
 
@@ -56,8 +57,8 @@ fn headed(spec: &'static OptionSpec) -> Arg {
 }
 
 fn compile() -> Command {
-    let limits =
-        OPTIONS.iter().filter(|spec| matches!(spec.name, "compile-timeout" | "compile-memory" | "sandbox"));
+    let options = ["middleware", "compile-timeout", "compile-memory", "sandbox"];
+    let options = OPTIONS.iter().filter(move |spec| options.contains(&spec.name));
     let output = Arg::new("output").short('o').long("output").value_name("OUT").required(true);
     Command::new("compile")
         .about("Compile a component ahead of time, for --allow-precompiled")
@@ -66,7 +67,21 @@ fn compile() -> Command {
         .args_override_self(true)
         .arg(Arg::new("app").value_name("APP").required(true).help("The component to compile"))
         .arg(output.help("Where the compiled component goes, such as app.cwasm"))
-        .args(limits.map(argument))
+        .args(options.map(argument))
+}
+
+fn new() -> Command {
+    let template = Arg::new("template").value_name("TEMPLATE").requires("dir");
+    Command::new("new")
+        .about("Write a project to start from; without arguments, list what there is")
+        .styles(Styles::plain())
+        .max_term_width(100)
+        .arg(template.help("A language or a framework: `wasgun new` lists them"))
+        .arg(
+            Arg::new("dir")
+                .value_name("DIR")
+                .help("Where the project goes: a directory that is empty or not there"),
+        )
 }
 
 fn ctl() -> Command {

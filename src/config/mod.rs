@@ -31,7 +31,8 @@ mod tests;
 mod values;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use activation::number as number_in_variable;
@@ -64,11 +65,15 @@ pub enum Command {
     Compile {
         /// The component to compile.
         app: PathBuf,
+        /// Those in front of it.
+        middleware: Vec<PathBuf>,
         /// Where the compiled component goes.
         out: PathBuf,
         /// Limits of the compiling child.
         limits: CompileLimits,
     },
+    /// Write a project to start from, or list what there is, and exit.
+    New(Option<NewProject>),
     /// Ask a running server for something, and exit.
     Control {
         /// Its socket.
@@ -80,6 +85,15 @@ pub enum Command {
     },
     /// Text that clap renders itself: `--help` and `--version`.
     Message(String),
+}
+
+/// A project that is wanted.
+#[derive(Debug)]
+pub struct NewProject {
+    /// What it starts from.
+    pub template: String,
+    /// Where it goes.
+    pub dir: PathBuf,
 }
 
 /// Everything the server needs to know, validated.
@@ -208,6 +222,8 @@ pub struct AppConfig {
     pub name: String,
     /// Where its component is.
     pub source: AppSource,
+    /// The components in front of it; the first one sees a request first.
+    pub middleware: Vec<PathBuf>,
     /// Environment of the guest; nothing is inherited.
     pub env: Vec<(String, String)>,
     /// Arguments of the guest, after its name.
@@ -258,6 +274,25 @@ pub enum AppSource {
     Precompiled(PathBuf),
     /// The component embedded in the binary.
     Demo,
+}
+
+impl AppSource {
+    /// The file that it is in.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) | Self::Precompiled(path) => Some(path),
+            Self::Demo => None,
+        }
+    }
+}
+
+impl fmt::Display for AppSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path() {
+            Some(path) => path.display().fmt(f),
+            None => f.write_str("the demo"),
+        }
+    }
 }
 
 /// A host directory under a guest name.

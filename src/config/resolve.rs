@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ArgMatches;
+
 use super::activation::{self, Activated};
 use super::addr::{BindAddr, IpNet};
-use super::app::{directory, readable, text_of};
+use super::app::{directory, middleware, readable, text_of};
 use super::identity::identity;
 use super::layer::{self, Layer, Source, Specified, shown_option};
 use super::log::log;
@@ -16,8 +18,8 @@ use super::pool::pool;
 use super::reader::{Reader, path, replaceable};
 use super::values::{ByteSize, duration, duration_from, flag, length_in, number_in, or_none, size_in, umask};
 use super::{
-    Command, CompileLimits, Config, HttpConfig, Invocation, MasterConfig, Patience, SandboxMode, cli, file,
-    print,
+    AppSource, Command, CompileLimits, Config, HttpConfig, Invocation, MasterConfig, NewProject, Patience,
+    SandboxMode, cli, file, print,
 };
 
 /// Read when no other file is named.
@@ -81,6 +83,9 @@ pub(super) fn resolve(invocation: &Invocation) -> Result<Command, Problems> {
             return cli::text(&error, &invocation.args).map(Command::Message).map_err(wrong);
         }
     };
+    if let Some(("new", matches)) = matches.subcommand() {
+        return new(matches, &invocation.cwd);
+    }
     let mut problems = Vec::new();
     let environment = layer::environment(&invocation.env, &mut problems);
     if let Some(("compile", matches)) = matches.subcommand() {
@@ -107,20 +112,33 @@ pub(super) fn resolve(invocation: &Invocation) -> Result<Command, Problems> {
     }
 }
 
+fn new(matches: &ArgMatches, cwd: &Path) -> Result<Command, Problems> {
+    let text = |name| matches.get_one::<String>(name);
+    let Some((template, dir)) = text("template").zip(text("dir")) else { return Ok(Command::New(None)) };
+    let dir = path(dir).map_err(|message| {
+        Problems(vec![Problem::new("", Source::CommandLine, format!("DIR: {message}"))])
+    })?;
+    Ok(Command::New(Some(NewProject { template: template.clone(), dir: cwd.join(dir) })))
+}
+
 fn compile(mut reader: Reader, output: &str) -> Result<Command, Problems> {
     let app = reader.path("app").unwrap_or_default();
     let limits = compile_limits(&mut reader);
+    let middleware = middleware(&mut reader, &AppSource::File(app.clone()));
     if let Err(message) = readable(&app) {
         reader.wrong("app", message);
     }
     let out = path(output).and_then(|out| replaceable(&reader.base().join(out))).and_then(|out| {
-        if app.canonicalize().is_ok_and(|app| app == out) {
+        let mut components = std::iter::once(&app).chain(&middleware);
+        if components.any(|component| component.canonicalize().is_ok_and(|component| component == out)) {
             return Err(format!("{} is the component itself: write to another file", out.display()));
         }
         Ok(out)
     });
     match out {
-        Ok(out) if reader.problems.is_empty() => return Ok(Command::Compile { app, out, limits }),
+        Ok(out) if reader.problems.is_empty() => {
+            return Ok(Command::Compile { app, middleware, out, limits });
+        }
         Ok(_) => {}
         Err(message) => reader.problems.push(Problem::new("output", Source::CommandLine, message)),
     }

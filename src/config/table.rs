@@ -14,6 +14,10 @@ pub const OPTIONS: &[OptionSpec] = &[
              --allow-precompiled",
     ),
     OptionSpec::flag(Application, "demo").help("Serve the component embedded in this program instead of APP"),
+    OptionSpec::many(Application, "middleware", "FILE", ',').help(
+        "Put a component in front of the app that takes its requests and hands them on, such as one \
+             that checks who asks; repeatable, the first one is asked first",
+    ),
     OptionSpec::many(Application, "env", "NAME=VALUE", '\n').help(
         "Set an environment variable of the guest, which inherits none; repeatable. What the \
              file, WASGUN_ENV (one a line) and the command line say adds up",

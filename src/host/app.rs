@@ -147,6 +147,9 @@ impl App {
 
     /// How many requests the next instance is for.
     pub(super) fn requests_per_instance(&self) -> u32 {
+        if !self.loaded.reuse.is_possible() {
+            return 1;
+        }
         let config = &self.loaded.config;
         let jitter = match config.instance_max_requests_jitter {
             0 => 0,

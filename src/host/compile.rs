@@ -1,33 +1,43 @@
 //! Ahead-of-time compilation; only ever called in a short-lived child.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use wasmtime::component::Component;
 
+use super::compose::{self, Middleware};
 use super::engine::WASM_PAGE;
-use super::inspect::{Wasi, inspect, to_binary};
+use super::inspect::Wasi;
 use super::snapshot::{self, Snapshot};
 use super::{engine, source, weave};
 use crate::artifact::{Afterwards, Content, Draft, Needs};
 use crate::config::AppSource;
 
-/// A component that was read, and not looked into.
+/// An app and what is in front of it, read and not looked into.
 pub struct Uncompiled {
     shown: String,
-    bytes: Vec<u8>,
+    app: Vec<u8>,
+    middleware: Vec<Middleware>,
 }
 
 impl Uncompiled {
-    /// Reads a component.
+    /// Reads the component of an app, and those in front of it.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub fn read(source: &AppSource) -> Result<Self> {
-        Ok(Self { shown: source::shown(source), bytes: source::read(source)? })
+    /// One cannot be read.
+    pub fn read(source: &AppSource, middleware: &[PathBuf]) -> Result<Self> {
+        let read = |path: &PathBuf| {
+            Ok(Middleware { shown: path.display().to_string(), bytes: source::read_middleware(path)? })
+        };
+        Ok(Self {
+            shown: source.to_string(),
+            app: source::read(source)?,
+            middleware: middleware.iter().map(read).collect::<Result<_>>()?,
+        })
     }
 
-    /// How messages call it.
+    /// How messages call the app.
     pub fn shown(&self) -> &str {
         &self.shown
     }
@@ -37,22 +47,18 @@ impl Uncompiled {
     /// # Errors
     /// The runtime does not support this machine.
     pub fn fingerprint(&self) -> Result<blake3::Hash> {
-        engine::fingerprint(&self.bytes[..])
+        let middleware = self.middleware.iter().map(|component| &component.bytes[..]);
+        engine::fingerprint(std::iter::once(&self.app[..]).chain(middleware))
     }
 
-    /// Compiles it, and writes that.
+    /// Composes and compiles it, and writes that.
     ///
     /// # Errors
-    /// It is no component that can be served, or cannot be compiled or written.
+    /// It is no component that can be served, or cannot be composed, compiled or written.
     pub fn compile(&self, to: &Draft) -> Result<()> {
-        let (wasi, binary) = examine(&self.bytes)?;
+        let (wasi, binary) = compose::compose(&self.app, &self.middleware)?;
         to.write(&compile(&engine::compiling(wasi)?, wasi, &binary)?.content())
     }
-}
-
-fn examine(bytes: &[u8]) -> Result<(Wasi, std::borrow::Cow<'_, [u8]>)> {
-    let binary = to_binary(bytes)?;
-    Ok((inspect(&binary)?, binary))
 }
 
 struct Compiled {

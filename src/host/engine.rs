@@ -129,14 +129,14 @@ pub fn swap_exists() -> bool {
     std::fs::read_to_string("/proc/swaps").map_or(true, |table| table.lines().count() > 1)
 }
 
-/// What `component` compiles to: a name that changes with the component, this
+/// What `components` compile to together: a name that changes with each of them, this
 /// program, the runtime, its settings and the features of this CPU. It takes no
-/// look into the component, which only the compiler does, and keeps nothing of it in
+/// look into them, which only the compiler does, and keeps nothing of them in
 /// memory, since workers inherit what their mold has there.
 ///
 /// # Errors
-/// The runtime does not support this machine, or the component cannot be read.
-pub fn fingerprint(component: impl Read) -> anyhow::Result<blake3::Hash> {
+/// The runtime does not support this machine, or a component cannot be read.
+pub fn fingerprint(components: impl IntoIterator<Item = impl Read>) -> anyhow::Result<blake3::Hash> {
     struct Feed(blake3::Hasher);
     impl Hasher for Feed {
         fn write(&mut self, bytes: &[u8]) {
@@ -152,6 +152,12 @@ pub fn fingerprint(component: impl Read) -> anyhow::Result<blake3::Hash> {
     }
     // What is stored beside the code may change between versions of ours.
     feed.0.update(env!("CARGO_PKG_VERSION").as_bytes()).update(FORMAT);
-    feed.0.update_reader(component)?;
+    for component in components {
+        let before = feed.0.count();
+        feed.0.update_reader(component)?;
+        // Where one ends and the next begins.
+        let length = feed.0.count() - before;
+        feed.0.update(&length.to_le_bytes());
+    }
     Ok(feed.0.finalize())
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::core_module;
 use anyhow::{Context, Result, bail};
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
@@ -52,12 +53,43 @@ pub fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     })
 }
 
-/// Finds out which generation a component is of.
+/// What a component is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Role {
+    /// The generation that it is of.
+    pub wasi: Wasi,
+    /// It needs an app behind it: it imports the very interface that it exports.
+    pub is_middleware: bool,
+}
+
+impl Wasi {
+    /// The interface that an app of this generation exports.
+    pub fn handler(self) -> &'static str {
+        match self {
+            Self::V02 => "wasi:http/incoming-handler",
+            Self::V03 => "wasi:http/handler",
+        }
+    }
+
+    /// Its number.
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::V02 => "0.2",
+            Self::V03 => "0.3",
+        }
+    }
+
+    fn is_handler(self, name: &str) -> bool {
+        is(name, self.handler(), self.number())
+    }
+}
+
+/// Finds out which generation a component is of, and whether it wants an app behind it.
 ///
 /// # Errors
 /// It is no component, exports no HTTP handler, or imports what is not provided;
 /// the text says what to do.
-pub fn inspect(binary: &[u8]) -> Result<Wasi> {
+pub fn inspect(binary: &[u8]) -> Result<Role> {
     let names = top_level_names(binary)?;
     let missing: Vec<_> = names.imports.iter().filter(|name| !provided(name)).collect();
     if !missing.is_empty() {
@@ -67,22 +99,11 @@ pub fn inspect(binary: &[u8]) -> Result<Wasi> {
         }
         bail!(text);
     }
-    if names.exports.iter().any(|name| is(name, "wasi:http/handler", "0.3")) {
-        return Ok(Wasi::V03);
-    }
-    if names.exports.iter().any(|name| is(name, "wasi:http/incoming-handler", "0.2")) {
-        return Ok(Wasi::V02);
-    }
-    if names.exports.iter().any(|name| name.starts_with("wasi:cli/run@")) {
-        bail!(
-            "it is a command (it exports wasi:cli/run), not an HTTP app: \
-             export wasi:http/incoming-handler (0.2) or wasi:http/handler (0.3)"
-        );
-    }
-    bail!(
-        "it exports neither wasi:http/incoming-handler@0.2 nor wasi:http/handler@0.3 (its exports: {})",
-        if names.exports.is_empty() { "none".to_owned() } else { names.exports.join(", ") }
-    )
+    let wasi = [Wasi::V03, Wasi::V02];
+    let wasi = wasi.into_iter().find(|wasi| names.exports.iter().any(|name| wasi.is_handler(name)));
+    let Some(wasi) = wasi else { bail!(names.without_handler()) };
+    let is_middleware = names.imports.iter().any(|name| wasi.is_handler(name));
+    Ok(Role { wasi, is_middleware })
 }
 
 struct Names {
@@ -90,15 +111,37 @@ struct Names {
     exports: Vec<String>,
 }
 
+impl Names {
+    /// Why it cannot be served.
+    fn without_handler(&self) -> String {
+        if self.exports.iter().any(|name| name.starts_with("wasi:cli/run@")) {
+            return "it is a command (it exports wasi:cli/run), which runs once and ends, not an HTTP app: \
+                    export wasi:http/incoming-handler (0.2) or wasi:http/handler (0.3), as a project \
+                    by `wasgun new` does"
+                .to_owned();
+        }
+        let exports = match &self.exports[..] {
+            [] => "none".to_owned(),
+            exports => exports.join(", "),
+        };
+        let candidate =
+            self.exports.iter().find(|name| name.starts_with("wasi:http/") && name.contains("-rc"));
+        let hint = candidate
+            .map_or("", |_| "; that is a release candidate: rebuild it with tools for the released version");
+        format!(
+            "it exports neither wasi:http/incoming-handler@0.2 nor wasi:http/handler@0.3 (its exports: {exports}){hint}"
+        )
+    }
+}
+
 fn top_level_names(binary: &[u8]) -> Result<Names> {
     let mut names = Names { imports: Vec::new(), exports: Vec::new() };
     let mut depth = 0usize;
     for payload in Parser::new(0).parse_all(binary) {
         match payload.context("it is damaged")? {
-            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => bail!(
-                "it is a core module; build a component: with Rust `--target wasm32-wasip2`, \
-                 otherwise `wasm-tools component new` with the adapter of your toolchain"
-            ),
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                bail!(core_module::explain(binary))
+            }
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth -= 1,
             Payload::ComponentImportSection(section) if depth == 1 => {
@@ -178,12 +221,31 @@ mod tests {
             ("wasi:http/handler@0.3.0", Wasi::V03),
             ("wasi:http/handler@0.3.7", Wasi::V03),
         ] {
-            assert_eq!(inspect(&component(&["wasi:io/streams@0.2.6"], &[export])).unwrap(), wasi);
+            let role = inspect(&component(&["wasi:io/streams@0.2.6"], &[export])).unwrap();
+            assert_eq!(role, Role { wasi, is_middleware: false });
         }
         for export in
             ["wasi:http/handler@0.3.0-rc-2026-03-15", "wasi:http/handler@0.4.0", "wasi:http/handler@0.30.0"]
         {
             assert!(refused(&component(&[], &[export])).contains("exports neither"), "{export}");
+        }
+        let candidate = refused(&component(&[], &["wasi:http/handler@0.3.0-rc-2026-03-15"]));
+        assert!(candidate.contains("release candidate"), "{candidate}");
+    }
+
+    #[test]
+    fn who_imports_the_handler_of_its_own_generation_is_a_middleware() {
+        for (import, export, is_middleware) in [
+            ("wasi:http/incoming-handler@0.2.3", "wasi:http/incoming-handler@0.2.12", true),
+            ("wasi:http/handler@0.3.0", "wasi:http/handler@0.3.2", true),
+            ("wasi:http/outgoing-handler@0.2.3", "wasi:http/incoming-handler@0.2.12", false),
+            ("wasi:http/client@0.3.0", "wasi:http/handler@0.3.0", false),
+        ] {
+            assert_eq!(
+                inspect(&component(&[import], &[export])).unwrap().is_middleware,
+                is_middleware,
+                "{import}"
+            );
         }
     }
 

@@ -15,6 +15,7 @@ use wasmtime_wasi_http::{p2, p3};
 use super::guest::Guest;
 use super::inspect::Wasi;
 use super::memories::Memories;
+use super::reuse::Reuse;
 use super::rewind::Rewindable;
 use super::{engine, requests, source};
 use crate::artifact::{Afterwards, Artifact, Cache, Fingerprint};
@@ -34,6 +35,8 @@ pub struct LoadedApp {
     pub(super) memories: Option<Arc<Memories>>,
     /// How they are put back between two requests, if they can be.
     pub(super) rewindable: Option<Rewindable>,
+    /// Whether they answer more than one, as far as is known.
+    pub(super) reuse: Reuse,
     fingerprint: Fingerprint,
 }
 
@@ -66,8 +69,7 @@ impl LoadedApp {
                 let cache = Cache::open(config.cache_dir.as_deref())?;
                 let name = match pinned {
                     Some(name) => name.parse()?,
-                    None => engine::fingerprint(source::open(source)?)
-                        .with_context(|| format!("cannot read {}", source::shown(source)))?,
+                    None => source::fingerprint(source, &app.middleware)?,
                 };
                 match (cache.find(&name), pinned) {
                     (Some(artifact), _) => (artifact, name.to_string()),
@@ -80,7 +82,7 @@ impl LoadedApp {
         };
         Self::from_artifact(app, &config.pool, &artifact, fingerprint)
             .map(Some)
-            .with_context(|| format!("cannot serve {}", source::shown(&app.source)))
+            .with_context(|| format!("cannot serve {}", app.source))
     }
 
     /// The name of its artifact.
@@ -144,7 +146,8 @@ impl LoadedApp {
         };
         let (config, name) = (Arc::new(app.clone()), app.name.as_str().into());
         let files = open_dirs(app)?;
-        Ok(Self { config, name, engine, pre, files, memories, rewindable, fingerprint })
+        let reuse = Reuse::new().context("no memory to share with the workers")?;
+        Ok(Self { config, name, engine, pre, files, memories, rewindable, reuse, fingerprint })
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod app;
 mod compile;
+mod compose;
+mod core_module;
 mod eager;
 mod egress;
 mod engine;
@@ -16,6 +18,7 @@ mod outgoing;
 #[cfg(test)]
 mod outgoing_tests;
 mod requests;
+mod reuse;
 mod rewind;
 mod seat;
 mod sections;

@@ -22,6 +22,7 @@ use super::failure::Failure;
 use super::guest::Guest;
 use super::load::Pre;
 use super::outgoing::Answer;
+use super::reuse::Spare;
 use super::rewind::{Beginning, Rewindable};
 use super::ticker::SLICE;
 use super::usage::within;
@@ -58,9 +59,26 @@ impl Idle {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<Instance> {
+    fn take(&self, app: &App) -> Option<Instance> {
+        let mut instances = self.lock();
+        if !app.loaded.reuse.is_possible() {
+            instances.retain(|instance| !instance.used);
+        }
         // The one used last: its memory is in the caches.
-        self.lock().pop()
+        instances.pop()
+    }
+
+    /// Notes that instances answer one request and no other.
+    fn do_not_reuse(&self, app: &App) {
+        if app.loaded.reuse.give_up() {
+            tracing::warn!(
+                app = app.loaded.config.name,
+                "an instance that had answered a request returned without a response to the next one, which a fresh \
+                 instance answered: instances of this component answer one request only, and are not reused any more. \
+                 Say --instance-max-requests 1, or build it so that it can be reused (in JavaScript: export \
+                 incomingHandler instead of listening for fetch events)"
+            );
+        }
     }
 
     fn put(&self, instance: Instance) {
@@ -88,7 +106,7 @@ type Outcome = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 /// Answers one request; ends when the guest has ended.
 pub(super) async fn run(app: Arc<App>, request: Request, call: Call, mut answer: Answer) {
     let _ticking = app.ticker.run();
-    let served = within(&app, &call, serve(&app, request, &call, &mut answer)).await;
+    let served = within(&app, &call, serve_or_retry(&app, request, &call, &mut answer)).await;
     if let Err(failure) = served {
         let text = failure.to_string();
         if !answer.fail(failure) {
@@ -97,11 +115,44 @@ pub(super) async fn run(app: Arc<App>, request: Request, call: Call, mut answer:
     }
 }
 
-async fn serve(app: &App, request: Request, call: &Call, answer: &mut Answer) -> Result<(), Failure> {
-    let mut instance = match app.idle.take() {
-        Some(instance) => instance,
+/// Serves in an instance that waits, or in a new one. Whom one does not answer that has
+/// answered before, another one is asked for, as if the first had never been.
+async fn serve_or_retry(
+    app: &App,
+    request: Request,
+    call: &Call,
+    answer: &mut Answer,
+) -> Result<(), Failure> {
+    let instance = match app.idle.take(app) {
         None => instantiate(app).await?,
+        Some(instance) if instance.used => {
+            let (spare, request) = Spare::of(request);
+            return match serve(app, instance, request, call, answer).await {
+                // What it has done to others would be done twice.
+                Err(Failure::NotReusable) if call.usage.outbound() == 0 => {
+                    let request = spare.again().ok_or(Failure::NotReusable)?;
+                    let answered = serve(app, instantiate(app).await?, request, call, answer).await;
+                    // Not of one that has no answer to this request at all.
+                    if answered.is_ok() {
+                        app.idle.do_not_reuse(app);
+                    }
+                    answered
+                }
+                served => served,
+            };
+        }
+        Some(instance) => instance,
     };
+    serve(app, instance, request, call, answer).await
+}
+
+async fn serve(
+    app: &App,
+    mut instance: Instance,
+    request: Request,
+    call: &Call,
+    answer: &mut Answer,
+) -> Result<(), Failure> {
     let without_answer = if instance.used { Failure::NotReusable } else { Failure::NoResponse };
     if let Some(beginning) = instance.beginning.as_ref().filter(|_| !instance.used) {
         beginning.resume(&mut instance.store);
@@ -162,7 +213,7 @@ async fn serve(app: &App, request: Request, call: &Call, answer: &mut Answer) ->
     }
     instance.left -= 1;
     instance.used = true;
-    if instance.left > 0 || instance.rewind(app).await {
+    if (instance.left > 0 && app.loaded.reuse.is_possible()) || instance.rewind(app).await {
         app.idle.put(instance);
     }
     Ok(())

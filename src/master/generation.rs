@@ -13,7 +13,7 @@ use super::supervisor::{Event, Millis, Settings};
 use super::watch::Watch;
 use super::{ClientId, Roles};
 use crate::artifact::Fingerprint;
-use crate::config::{AppSource, Config};
+use crate::config::Config;
 use crate::handoff::{
     self, Channel, CompilerNews, CompilerSeed, Inheritance, MoldNews, MoldSeed, Order, Received,
 };
@@ -172,9 +172,9 @@ impl Generation {
             .pool
             .apps
             .iter()
-            .map(|app| match &app.source {
-                AppSource::Demo => "the demo".to_owned(),
-                AppSource::File(path) | AppSource::Precompiled(path) => path.display().to_string(),
+            .map(|app| {
+                let before = app.middleware.iter().map(|path| format!("{} before ", path.display()));
+                before.collect::<String>() + &app.source.to_string()
             })
             .collect();
         names.join(", ")

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{AppSource, Config};
+use crate::config::Config;
 
 /// Time between two looks, and so the least time a file has to stay as it is.
 pub const INTERVAL_MS: u64 = 100;
@@ -59,11 +59,10 @@ impl Watch {
     /// What `--reload` has watched under `config`, if it is on.
     pub fn of(config: &Config) -> Option<Self> {
         let extra = config.master.reload.as_ref()?;
-        let apps = config.pool.apps.iter().filter_map(|app| match &app.source {
-            AppSource::File(path) | AppSource::Precompiled(path) => Some(path.clone()),
-            AppSource::Demo => None,
-        });
-        Some(Self::new(apps.chain(extra.iter().cloned()).collect()))
+        let apps = config.pool.apps.iter();
+        let components = apps
+            .flat_map(|app| app.source.path().into_iter().chain(app.middleware.iter().map(PathBuf::as_path)));
+        Some(Self::new(components.chain(extra.iter().map(PathBuf::as_path)).map(Path::to_owned).collect()))
     }
 
     /// What is watched.

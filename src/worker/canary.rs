@@ -1,6 +1,7 @@
 //! The first worker of a generation tries its apps before it says that it is
 //! ready: what cannot answer must not take the place of what does.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -90,10 +91,6 @@ fn fault(config: &AppConfig, asked: &str, failure: &Failure) -> String {
 
 /// An app as the operator knows it.
 fn shown(source: &AppSource) -> String {
-    match source {
-        AppSource::File(path) | AppSource::Precompiled(path) => {
-            path.file_name().unwrap_or(path.as_os_str()).display().to_string()
-        }
-        AppSource::Demo => "the demo".to_owned(),
-    }
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).display().to_string();
+    source.path().map_or_else(|| source.to_string(), name)
 }

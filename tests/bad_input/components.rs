@@ -81,9 +81,12 @@ fn a_component_that_is_cut_is_refused() {
 
 #[test]
 fn a_core_module_is_refused_with_the_way_to_make_a_component() {
-    let texts = ["core module", "wasm32-wasip2", "wasm-tools component new"];
+    let texts = ["core module", "wasm32-wasip2", "wasgun new"];
     assert_refused("core.wasm", b"\0asm\x01\0\0\0", &texts);
     assert_refused("core.wat", b"(module)", &texts);
+    let unfinished =
+        br#"(module (import "wasi_snapshot_preview1" "fd_write" (func)) (@custom "component-type:app" "x"))"#;
+    assert_refused("go.wat", unfinished, &["core module", "`wasm-tools component new CORE --adapt "]);
 }
 
 #[test]

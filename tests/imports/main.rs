@@ -10,7 +10,7 @@ use scan::{SourceFile, names_of, without_comments_and_texts, word_at_start};
 /// Modules by level: each may name those of the levels above it in this list.
 const LEVELS: [&[&str]; 4] = [
     &["config", "sys"],
-    &["listeners", "telemetry", "artifact", "sandbox", "control", "systemd"],
+    &["listeners", "telemetry", "artifact", "sandbox", "control", "systemd", "templates"],
     &["handoff", "host"],
     &["master", "mold", "worker", "compiler"],
 ];

@@ -1,5 +1,7 @@
 //! How many requests an instance answers, one after the other and at once.
 
+use std::collections::BTreeSet;
+
 use super::support::client::Connection;
 use super::{each_generation, get, serve};
 
@@ -45,16 +47,69 @@ fn an_instance_that_failed_is_not_used_again() {
     });
 }
 
+/// The process that answers on a connection, by the name of a request.
+fn worker(connection: &mut Connection) -> String {
+    let seen: serde_json::Value = serde_json::from_slice(&connection.get("/inspect").unwrap().body).unwrap();
+    let headers = seen["headers"].as_array().unwrap();
+    let id = headers.iter().find(|field| field[0] == "x-request-id").expect("the request has a name");
+    id[1].as_str().unwrap().split('-').nth(1).unwrap().to_owned()
+}
+
+/// What the log says once when instances turn out to answer one request only.
+const ONCE_ONLY: &str = "answer one request only";
+
 #[test]
-fn a_guest_that_answers_only_once_is_told_which_option_it_needs() {
+fn a_guest_that_answers_only_once_is_asked_again_in_a_fresh_instance() {
     let mut server = serve("probe", &["-w", "1", "--instance-max-requests", "1000"]);
     let mut connection = Connection::open(&server.address);
-    assert_eq!(connection.get("/no-response").unwrap().status, 500);
-    server.wait_for_log("the guest returned without a response");
-    assert_eq!(server.count_log("--instance-max-requests"), 0, "nobody reused that instance");
+    assert_eq!([count(&mut connection), count(&mut connection)], [1, 2], "instances are reused");
+    for body in ["", "a body that it does not read"] {
+        let answer = connection.post("/once", body.as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "answered once\n"));
+    }
+    server.wait_for_log(ONCE_ONLY);
+    // And so they are not reused any more.
+    assert_eq!([count(&mut connection), count(&mut connection)], [1, 1]);
+    assert_eq!(connection.post("/once?read=yes", b"read").unwrap().status, 200);
+    assert_eq!(server.count_log(ONCE_ONLY), 1);
+}
+
+#[test]
+fn one_worker_finds_out_for_all_and_one_warning_says_so() {
+    let mut server = serve("probe", &["-w", "2", "--instance-max-requests", "1000"]);
+    let mut connections: Vec<_> = (0..8).map(|_| Connection::open(&server.address)).collect();
+    let mut workers = BTreeSet::new();
+    for _ in 0..3 {
+        for connection in &mut connections {
+            workers.insert(worker(connection));
+            assert_eq!(connection.get("/once").unwrap().status, 200);
+        }
+    }
+    assert_eq!(workers.len(), 2, "both were asked");
+    server.wait_for_log(ONCE_ONLY);
+    assert_eq!(server.count_log(ONCE_ONLY), 1);
+}
+
+#[test]
+fn nobody_else_is_asked_when_the_request_was_read() {
+    let mut server = serve("probe", &["-w", "1", "--instance-max-requests", "1000"]);
+    let mut connection = Connection::open(&server.address);
+    assert_eq!(count(&mut connection), 1);
+    assert_eq!(connection.post("/once?read=yes", b"read").unwrap().status, 500);
+    server.wait_for_log("it needs --instance-max-requests 1");
+    assert_eq!([count(&mut connection), count(&mut connection)], [1, 2], "nothing is known of the others");
+    assert_eq!(server.count_log(ONCE_ONLY), 0);
+}
+
+#[test]
+fn a_request_that_nobody_answers_does_not_end_reuse() {
+    let mut server = serve("probe", &["-w", "1", "--instance-max-requests", "1000"]);
+    let mut connection = Connection::open(&server.address);
     assert_eq!(count(&mut connection), 1);
     assert_eq!(connection.get("/no-response").unwrap().status, 500);
-    server.wait_for_log("it needs --instance-max-requests 1");
+    server.wait_for_log("the guest returned without a response");
+    assert_eq!([count(&mut connection), count(&mut connection)], [1, 2]);
+    assert_eq!(server.count_log(ONCE_ONLY), 0);
 }
 
 /// The most requests an instance had at once, after `clients` came together.

@@ -12,6 +12,7 @@ mod health;
 mod hoard;
 mod instances;
 mod logs;
+mod middleware;
 mod outbound;
 mod queue;
 mod requests;

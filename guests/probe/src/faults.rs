@@ -6,6 +6,7 @@ use wasip2::cli::exit::exit as wasi_exit;
 use wasip2::http::types::ErrorCode;
 
 use crate::exchange::{Reply, Request};
+use crate::plain;
 use crate::system::wait;
 
 /// Without a word: a panic would write to stderr first.
@@ -27,6 +28,15 @@ pub fn exit(request: Request, _: Reply) {
 }
 
 pub fn no_response(_: Request, _: Reply) {}
+
+pub fn once(request: Request, reply: Reply) {
+    if request.target.says("read") {
+        let _ = request.body().for_each(|_| {});
+    }
+    if plain::is_first() {
+        reply.text(200, "answered once\n");
+    }
+}
 
 pub fn error_code(request: Request, reply: Reply) {
     reply.fail(match request.target.text("code").as_deref() {

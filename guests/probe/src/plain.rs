@@ -14,6 +14,11 @@ pub fn counted() {
     COUNT.fetch_add(1, Relaxed);
 }
 
+/// Whether it is its first.
+pub fn is_first() -> bool {
+    COUNT.load(Relaxed) == 1
+}
+
 pub fn hello(_: Request, reply: Reply) {
     reply.text(200, "Hello, world!\n");
 }

@@ -31,6 +31,7 @@ const ROUTES: &[(&str, &str, &str, Route)] = &[
     ("/panic", "", "panics before the head", faults::panic),
     ("/exit", "code=N", "exits before the head", faults::exit),
     ("/no-response", "", "returns and has set no response", faults::no_response),
+    ("/once", "read=yes", "answers an instance's first request only, reading its body or not", faults::once),
     ("/error-code", "code=K", "sets an error code for a response", faults::error_code),
     ("/trap-after-head", "bytes=N&length=M&ms=M", "traps amid the body", faults::trap_after_head),
     ("/trap-after-body", "length=yes", "traps when all is sent", faults::trap_after_body),

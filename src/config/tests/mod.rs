@@ -250,7 +250,8 @@ fn check_config_serves_nothing() {
 fn compile_takes_its_limits_from_the_environment_too() {
     let scene = Scene::new().env("WASGUN_COMPILE_TIMEOUT", "5m").file("wasgun.toml", "nonsense = 1");
     match scene.run(&["compile", "app.wasm", "-o", "app.cwasm", "--compile-memory=1GiB"]) {
-        Ok(Command::Compile { app, out, limits }) => {
+        Ok(Command::Compile { app, middleware, out, limits }) => {
+            assert!(middleware.is_empty());
             assert_eq!((app, out), (scene.dir.path().join("app.wasm"), scene.dir.path().join("app.cwasm")));
             assert_eq!((limits.timeout, limits.memory), (Duration::from_secs(300), 1 << 30));
         }
@@ -261,4 +262,25 @@ fn compile_takes_its_limits_from_the_environment_too() {
     assert!(told[2].starts_with("--output: nodir: no such directory"), "{told:?}");
     assert!(scene.wrong(&["compile", "app.wasm", "-o", "app.wasm"])[0].contains("another file"));
     assert!(scene.wrong(&["compile", "app.wasm"])[0].contains("required arguments"));
+}
+
+#[test]
+fn middleware_is_files_in_the_order_that_was_said() {
+    let scene = Scene::new().file("a.wasm", "").file("b.wasm", "").file("trusted.cwasm", "");
+    let args = ["app.wasm", "--middleware", "b.wasm", "--middleware=a.wasm"];
+    let at = |name| scene.dir.path().join(name);
+    assert_eq!(scene.config(&args).pool.apps[0].middleware, [at("b.wasm"), at("a.wasm")]);
+    assert_eq!(scene.config(&["--demo", "--middleware=a.wasm"]).pool.apps[0].middleware, [at("a.wasm")]);
+    let compiled =
+        scene.run(&["compile", "app.wasm", "-o", "out.cwasm", "--middleware=a.wasm", "--middleware=b.wasm"]);
+    assert!(matches!(compiled, Ok(Command::Compile { middleware, .. }) if middleware.len() == 2));
+    for (args, wanted) in [
+        (&["app.wasm", "--middleware=none.wasm"][..], "none.wasm: no such file"),
+        (&["app.wasm", "--middleware=trusted.cwasm"], "say the component that it was made of"),
+        (&["trusted.cwasm", "--allow-precompiled", "--middleware=a.wasm"], "say it to `wasgun compile`"),
+        (&["compile", "app.wasm", "-o", "a.wasm", "--middleware=a.wasm"], "another file"),
+    ] {
+        let told = scene.wrong(args);
+        assert!(told.len() == 1 && told[0].contains(wanted), "{told:?}");
+    }
 }
