@@ -78,6 +78,9 @@ fn what_cannot_be_written_changes_nothing() {
             refused.stderr
         );
     }
+    std::os::unix::fs::symlink("/nonexistent", dir.path().join("full/link")).unwrap();
+    assert_eq!(new(dir.path(), &["rust", "full/link"]).code, Some(1));
+    std::fs::remove_file(dir.path().join("full/link")).expect("the link is still there");
     let left: Vec<_> =
         std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["full"]);

@@ -1,7 +1,5 @@
 """An ordinary Starlette app: `uvicorn app:app` serves it as it is."""
 
-from json import JSONDecodeError
-
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -31,7 +29,7 @@ async def query(request: Request) -> Response:
 async def json(request: Request) -> Response:
     try:
         return JSONResponse({"sum": sum((await request.json())["numbers"])})
-    except (JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return PlainTextResponse("numbers is to be a list of numbers\n", 400)
 
 

@@ -17,6 +17,7 @@ use super::outgoing::{self, Response, Stalled};
 use super::ticker::Ticker;
 use super::usage::{Totals, Usage};
 use super::{v02, v03};
+use crate::config::DirAccess;
 
 /// A request for a guest. Its URI is in absolute form: a 0.3 guest reads scheme
 /// and authority from there.
@@ -143,6 +144,11 @@ impl App {
 
     fn reuses(&self) -> bool {
         self.loaded.config.instance_max_requests > 1 || self.loaded.config.instance_max_requests_jitter > 0
+    }
+
+    /// Whether a guest may write to a directory.
+    pub(super) fn may_write(&self) -> bool {
+        self.config().dirs.iter().any(|dir| dir.access == DirAccess::ReadWrite)
     }
 
     /// How many requests the next instance is for.

@@ -30,13 +30,13 @@ const ELSEWHERE: [(&str, &str, &str); 7] = [
     ("env", "invoke_", "it was made by Emscripten, for browsers: use clang with WASI's libc, or `zig cc`"),
 ];
 
-/// What languages do about it, by how producers call them.
+/// What languages do about it, by the beginning of how producers call them: the C library is in many.
 const LANGUAGES: [(&str, &str); 5] = [
     ("Rust", "with Rust use `--target wasm32-wasip2`"),
     ("Go", "`wasgun new go DIR` shows how for Go"),
-    ("C11", "`wasgun new c DIR` shows how for C"),
-    ("C_plus_plus", "`wasgun new c DIR` shows how for C, and C++ is built the same way"),
     ("Zig", "`wasgun new zig DIR` shows how for Zig"),
+    ("C_plus_plus", "`wasgun new c DIR` shows how for C, and C++ is built the same way"),
+    ("C", "`wasgun new c DIR` shows how for C"),
 ];
 
 #[derive(Default)]
@@ -67,7 +67,9 @@ pub(super) fn explain(binary: &[u8]) -> String {
             format!("its last step is missing, `wasm-tools component new CORE{adapt} -o APP`")
         }
         None => {
-            let known = |(name, _): &&(&str, &str)| traces.languages.contains(*name);
+            let known = |(name, _): &&(&str, &str)| {
+                traces.languages.iter().any(|language| language.starts_with(name))
+            };
             let language = LANGUAGES.iter().find(known).map_or_else(
                 || "with Rust `--target wasm32-wasip2`, for other languages see `wasgun new`".to_owned(),
                 |(_, text)| (*text).to_owned(),
@@ -131,6 +133,8 @@ mod tests {
             (r#"(module (@custom "component-type:app" "x"))"#, "`wasm-tools component new CORE -o APP`"),
             (r#"(module (@producers (language "Go" "1.27")))"#, "wasgun new go"),
             (r#"(module (@producers (language "Rust" "")))"#, "wasm32-wasip2"),
+            (r#"(module (@producers (language "C11" "") (language "C_plus_plus_14" "")))"#, "C++"),
+            (r#"(module (@producers (language "C99" "")))"#, "shows how for C"),
         ] {
             let text = explained(module);
             assert!(text.starts_with("it is a core module") && text.contains(wanted), "{module}: {text}");

@@ -129,7 +129,7 @@ async fn serve_or_retry(
             let (spare, request) = Spare::of(request);
             return match serve(app, instance, request, call, answer).await {
                 // What it has done to others would be done twice.
-                Err(Failure::NotReusable) if call.usage.outbound() == 0 => {
+                Err(Failure::NotReusable) if call.usage.outbound() == 0 && !app.may_write() => {
                     let request = spare.again().ok_or(Failure::NotReusable)?;
                     let answered = serve(app, instantiate(app).await?, request, call, answer).await;
                     // Not of one that has no answer to this request at all.

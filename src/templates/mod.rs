@@ -42,7 +42,7 @@ impl Template {
         own.chain(shared)
     }
 
-    /// Writes the project; all of it, or nothing.
+    /// Writes the project; all of its files, or none.
     ///
     /// # Errors
     /// There is something at `dir` already, or it cannot be written.
@@ -57,6 +57,11 @@ impl Template {
             }
             Err(error) => return Err(error).with_context(|| format!("cannot look into {shown}")),
         };
+        if !was_there {
+            // Made here and not by the way: what fails is removed, and that has to be ours.
+            let made = fs::create_dir_all(dir.parent().unwrap_or(dir)).and_then(|()| fs::create_dir(dir));
+            made.with_context(|| format!("cannot make {shown}"))?;
+        }
         let written = self.write_to(dir);
         written.inspect_err(|_| remove(dir, was_there)).with_context(|| format!("cannot write {shown}"))
     }

@@ -103,9 +103,6 @@ func newRequest(host Host, target string) (*http.Request, error) {
 	} else if request.Method == http.MethodGet || request.Method == http.MethodHead {
 		request.ContentLength = 0
 	}
-	if request.ContentLength == 0 {
-		request.Body = http.NoBody
-	}
 	// One address, and the right one: the server sees to that.
 	if client := request.Header.Get("X-Forwarded-For"); client != "" {
 		request.RemoteAddr = client + ":0"
