@@ -35,8 +35,6 @@ func handle(request, outparam int32) {
 	uncollected(host.readHead)
 	adapter.Serve(host, served)
 	host.drop()
-	// The bindings keep what the host has handed over, until this is said.
-	witRuntime.Unpin()
 }
 
 // uncollected calls what may have the host allocate. The garbage collector must not run then: it asks for
@@ -44,6 +42,8 @@ func handle(request, outparam int32) {
 func uncollected(call func()) {
 	percent := debug.SetGCPercent(-1)
 	call()
+	// What the host has allocated is kept until this is said; from here on Go's own references keep it.
+	witRuntime.Unpin()
 	debug.SetGCPercent(percent)
 }
 
