@@ -77,8 +77,12 @@ fn begin(project: &NewProject) -> ExitCode {
     match template.write(&project.dir) {
         Ok(()) => {
             let commands = template.commands().join("\n    ");
-            say(&format!("{} is ready, and its README.md says more:\n\n", project.dir.display()));
-            say(&format!("    cd {}\n    {commands}\n", project.dir.display()));
+            let dir = project.dir.display().to_string();
+            say(&format!("{dir} is ready, and its README.md says more:\n\n"));
+            // As a shell reads it, whatever is in it.
+            let quoted = format!("'{}'", dir.replace('\'', r"'\''"));
+            let is_plain = dir.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
+            say(&format!("    cd {}\n    {commands}\n", if is_plain { &dir } else { &quoted }));
             ExitCode::SUCCESS
         }
         Err(error) => fail(1, &format!("{error:#}")),

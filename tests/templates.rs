@@ -51,6 +51,8 @@ fn a_project_is_written_where_there_is_nothing() {
         let readme = std::fs::read(dir.path().join(target).join("README.md")).unwrap();
         assert_eq!(readme, folder("guests/rust")["README.md"]);
     }
+    let spaced = new(dir.path(), &["wat", "it's here"]);
+    assert!(spaced.stdout.contains(r"/it'\''s here'"), "{}", spaced.stdout);
     let here = tempfile::tempdir().unwrap();
     assert_eq!(new(here.path(), &["wat", "."]).code, Some(0));
     assert!(here.path().join("README.md").exists());

@@ -15,6 +15,7 @@ use super::app::{App, Call};
 use super::egress::GuestEgress;
 use super::failure::Failure;
 use super::guest_output::Printer;
+use super::load::Pre;
 use super::ticker::{Hog, SLICE};
 use super::usage::Usage;
 use super::weave::MOST_HANDLES;
@@ -23,7 +24,7 @@ use super::weave::MOST_HANDLES;
 /// keeps up to some 200 KiB, which no memory limit counts.
 const MAX_RESOURCES: usize = 1_000;
 
-/// Most of these and of what costs the host little, which is what an instance waits for
+/// Most of these and of what costs the host little, which is what a 0.2 instance waits for
 /// (`pollable`): engines that collect their garbage late keep one of each piece of a body.
 const MAX_HANDLES: usize = 50_000;
 
@@ -64,6 +65,8 @@ pub(super) struct Guest {
     has_asked: bool,
     /// Calls since it was last looked at what it holds.
     unseen: u32,
+    /// It held too much.
+    is_overfull: bool,
     /// It has computed for long.
     hog: Option<Hog>,
 }
@@ -96,7 +99,7 @@ impl App {
         *wasi.filesystem() = self.loaded.files.clone();
         let usage = Arc::<Usage>::default();
         Guest {
-            table: empty_table(),
+            table: empty_table(self.most_handles()),
             wasi,
             http: WasiHttpCtx::new(),
             egress: GuestEgress {
@@ -113,7 +116,17 @@ impl App {
             printer,
             has_asked: false,
             unseen: 0,
+            is_overfull: false,
             hog: None,
+        }
+    }
+
+    /// Most resources of all kinds, and handles.
+    fn most_handles(&self) -> usize {
+        match self.loaded.pre {
+            Pre::V02(..) => MAX_HANDLES,
+            // Streams, futures and tasks are among them, which cost more than a pollable.
+            Pre::V03(_) => MAX_RESOURCES,
         }
     }
 
@@ -121,7 +134,7 @@ impl App {
     pub(super) fn store(&self) -> Store<Guest> {
         let mut store = Store::new(&self.loaded.engine, self.guest());
         store.limiter(|guest| &mut guest.budget);
-        store.set_max_component_handles(MAX_HANDLES);
+        store.set_max_component_handles(self.most_handles());
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.set_epoch_deadline(SLICE);
         // A guest that computes is interrupted at times and resumed: it
@@ -135,9 +148,9 @@ impl App {
     }
 }
 
-fn empty_table() -> ResourceTable {
+fn empty_table(most: usize) -> ResourceTable {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(MAX_HANDLES);
+    table.set_max_capacity(most);
     table
 }
 
@@ -147,6 +160,10 @@ impl Guest {
     pub fn explain(&self, failure: Failure) -> Failure {
         match failure {
             Failure::Trap(error) if self.budget.exceeded => Failure::OutOfMemory(error),
+            Failure::Trap(_) if self.is_overfull => {
+                let text = format!("it held more than {MAX_RESOURCES} resources");
+                Failure::Trap(Arc::new(wasmtime::Error::msg(text)))
+            }
             other => other,
         }
     }
@@ -199,7 +216,7 @@ impl Guest {
     pub fn forget_table(&mut self) -> anyhow::Result<()> {
         let only_options = self.table.iter_mut().all(|resource| resource.is::<RequestOptions>());
         ensure!(only_options, "it has kept resources of the host");
-        self.table = empty_table();
+        self.table = empty_table(self.table.max_capacity());
         Ok(())
     }
 
@@ -208,7 +225,7 @@ impl Guest {
         *self.wasi.clocks() = WasiClocksCtx::default();
     }
 
-    /// Notes that it calls the host. One that holds too much gets nothing more.
+    /// Notes that it calls the host. One that holds too much loses all, so that it traps.
     fn asks(&mut self) {
         self.has_asked = true;
         self.unseen += 1;
@@ -222,7 +239,8 @@ impl Guest {
             return;
         }
         if resources.filter(|resource| !resource.is::<DynPollable>()).count() > MAX_RESOURCES {
-            self.table.set_max_capacity(0);
+            // A smaller limit would not do: places that were free before are given out whatever it is.
+            (self.table, self.is_overfull) = (empty_table(0), true);
         }
     }
 

@@ -48,8 +48,8 @@ pub(super) struct Instance {
     proxy: Proxy,
     /// Requests it may still answer.
     left: u32,
-    /// It has answered one since it was made or put back.
-    used: bool,
+    /// Requests it has answered since it was made or put back.
+    answered: u32,
     /// Where it can be put back to.
     beginning: Option<Beginning>,
 }
@@ -62,7 +62,7 @@ impl Idle {
     fn take(&self, app: &App) -> Option<Instance> {
         let mut instances = self.lock();
         if !app.loaded.reuse.is_possible() {
-            instances.retain(|instance| !instance.used);
+            instances.retain(|instance| instance.answered == 0);
         }
         // The one used last: its memory is in the caches.
         instances.pop()
@@ -125,18 +125,19 @@ async fn serve_or_retry(
 ) -> Result<(), Failure> {
     let instance = match app.idle.take(app) {
         None => instantiate(app).await?,
-        Some(instance) if instance.used => {
+        Some(instance) if instance.answered > 0 => {
+            let is_second = instance.answered == 1;
             let (spare, request) = Spare::of(request);
             return match serve(app, instance, request, call, answer).await {
                 // What it has done to others would be done twice.
                 Err(Failure::NotReusable) if call.usage.outbound() == 0 && !app.may_write() => {
                     let request = spare.again().ok_or(Failure::NotReusable)?;
-                    let answered = serve(app, instantiate(app).await?, request, call, answer).await;
-                    // Not of one that has no answer to this request at all.
-                    if answered.is_ok() {
+                    let served = serve(app, instantiate(app).await?, request, call, answer).await;
+                    // Who can answer once only fails at its second request, and a fresh one answers that.
+                    if is_second && served.is_ok() {
                         app.idle.do_not_reuse(app);
                     }
-                    answered
+                    served
                 }
                 served => served,
             };
@@ -153,8 +154,8 @@ async fn serve(
     call: &Call,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
-    let without_answer = if instance.used { Failure::NotReusable } else { Failure::NoResponse };
-    if let Some(beginning) = instance.beginning.as_ref().filter(|_| !instance.used) {
+    let without_answer = if instance.answered > 0 { Failure::NotReusable } else { Failure::NoResponse };
+    if let Some(beginning) = instance.beginning.as_ref().filter(|_| instance.answered == 0) {
         beginning.resume(&mut instance.store);
     }
     instance.store.data_mut().begin(call);
@@ -212,7 +213,7 @@ async fn serve(
         return Err(Failure::Incomplete);
     }
     instance.left -= 1;
-    instance.used = true;
+    instance.answered += 1;
     if (instance.left > 0 && app.loaded.reuse.is_possible()) || instance.rewind(app).await {
         app.idle.put(instance);
     }
@@ -230,7 +231,7 @@ impl Instance {
             app.idle.not_put_back(app, &error);
             return false;
         }
-        (self.left, self.used) = (app.requests_per_instance(), false);
+        (self.left, self.answered) = (app.requests_per_instance(), 0);
         true
     }
 }
@@ -279,5 +280,5 @@ async fn instantiate(app: &App) -> Result<Instance, Failure> {
     if let Some(beginning) = &beginning {
         beginning.save(&mut store).await.map_err(unmade)?;
     }
-    Ok(Instance { store, proxy, left: app.requests_per_instance(), used: false, beginning })
+    Ok(Instance { store, proxy, left: app.requests_per_instance(), answered: 0, beginning })
 }

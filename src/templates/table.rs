@@ -45,7 +45,6 @@ const NETHTTP: &[File] = files!("sdk/nethttp/wasihttp":
 const ASGI: &[File] = files!("sdk/asgi/wasgun_asgi": "__init__.py" "_exchange.py" "_lifespan.py" "_loop.py"
     "_missing.py" "_scope.py");
 const WSGI: &[File] = files!("sdk/wsgi/wasgun_wsgi": "__init__.py" "_environ.py" "_host.py" "_reply.py");
-
 const FETCH: &[File] = files!("sdk/fetch/wasgun-fetch": "build.mjs" "index.d.ts" "index.js" "package.json");
 
 /// In the order in which they are listed.
@@ -82,7 +81,7 @@ pub(super) const TEMPLATES: &[Template] = &[
          "wit/world.wit"],
         "wasihttp" => NETHTTP, "wit/deps" => DEPS_02),
     template!("c", "C with WASI's C library",
-        [".gitignore" "Makefile" "README.md" "app.c" "exchange.c" "exchange.h" 
+        [".gitignore" "Makefile" "README.md" "app.c" "exchange.c" "exchange.h"
          "wasi_snapshot_preview1.reactor.wasm" "wit/world.wit"],
         "gen" => BINDINGS, "wit/deps" => DEPS_02),
     template!("zig", "Zig",

@@ -162,9 +162,13 @@ fn garbage_collected_heaps_count_as_memory() {
 #[test]
 fn much_to_wait_for_may_be_kept_and_little_of_what_costs_the_host_more() {
     let server = Server::start(&[&guest_arg("abuse"), "-w", "1"]);
-    for (path, status) in
-        [("/readiness-flood?n=20000", 200), ("/field-flood?n=900", 200), ("/field-flood?n=1500", 500)]
-    {
+    for (path, status) in [
+        ("/readiness-flood?n=20000", 200),
+        ("/field-flood?n=900", 200),
+        ("/field-flood?n=1500", 500),
+        ("/swapped-flood?n=900", 200),
+        ("/swapped-flood?n=20000", 500),
+    ] {
         assert_eq!(get(&server.address, path).status, status, "{path}");
     }
 }

@@ -62,7 +62,7 @@ const ONCE_ONLY: &str = "answer one request only";
 fn a_guest_that_answers_only_once_is_asked_again_in_a_fresh_instance() {
     let mut server = serve("probe", &["-w", "1", "--instance-max-requests", "1000"]);
     let mut connection = Connection::open(&server.address);
-    assert_eq!([count(&mut connection), count(&mut connection)], [1, 2], "instances are reused");
+    assert_eq!(connection.get("/once").unwrap().status, 200);
     for body in ["", "a body that it does not read"] {
         let answer = connection.post("/once", body.as_bytes()).unwrap();
         assert_eq!((answer.status, answer.text().as_str()), (200, "answered once\n"));
@@ -72,6 +72,29 @@ fn a_guest_that_answers_only_once_is_asked_again_in_a_fresh_instance() {
     assert_eq!([count(&mut connection), count(&mut connection)], [1, 1]);
     assert_eq!(connection.post("/once?read=yes", b"read").unwrap().status, 200);
     assert_eq!(server.count_log(ONCE_ONLY), 1);
+}
+
+#[test]
+fn who_has_answered_twice_is_asked_again_and_still_reused() {
+    let server = serve("probe", &["-w", "1", "--instance-max-requests", "1000"]);
+    let mut connection = Connection::open(&server.address);
+    assert_eq!([count(&mut connection), count(&mut connection)], [1, 2]);
+    assert_eq!(connection.get("/once").unwrap().text(), "answered once\n");
+    assert_eq!(
+        [count(&mut connection), count(&mut connection)],
+        [2, 3],
+        "a fresh one has answered, and goes on"
+    );
+    assert_eq!(server.count_log(ONCE_ONLY), 0);
+}
+
+#[test]
+fn who_may_write_is_not_asked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mount = format!("{}::/data:rw", dir.path().display());
+    let server = serve("probe", &["-w", "1", "--instance-max-requests", "1000", "--dir", &mount]);
+    let mut connection = Connection::open(&server.address);
+    assert_eq!([200, 500], [(); 2].map(|()| connection.get("/once").unwrap().status));
 }
 
 #[test]

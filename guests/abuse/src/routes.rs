@@ -44,6 +44,7 @@ const ROUTES: &[(&str, &str, &str, Route)] = &[
     ("/method-flood", "n=N&kib=N", "keeps N requests with long methods", floods::methods),
     ("/pollable-flood", "n=N", "waits for N clocks at once", floods::pollables),
     ("/readiness-flood", "n=N", "keeps N times that a stream is ready", floods::readiness),
+    ("/swapped-flood", "n=N", "drops twice as many of these, and keeps N maps of fields", floods::swapped),
     ("/file-flood", "path=P&n=N", "opens a file N times", floods::files),
 
     ("/fetch", "url=U", "sends a request", network::fetch),
