@@ -74,8 +74,8 @@ pub const OF_0_2: &[Attack] = &[
 
     attack("100,000 maps of fields", "/field-flood?n=100000", Status(500)),
     attack("1,500 maps of fields", "/field-flood?n=1500", Status(500)),
-    attack("20,000 maps of fields in their places", "/swapped-flood?n=20000", Status(500)),
-    attack("100,000 things to wait for", "/readiness-flood?n=100000", Status(500)),
+    attack("2,000 maps of fields in others' places", "/swapped-flood?n=2000", Status(500)),
+    attack("100,000 things to wait for", "/readiness-flood?n=100000", Fails),
     attack("100,000 requests with bodies", "/request-flood?n=100000", Status(500)),
     attack("200 requests whose methods have 8 MiB", "/method-flood?n=200&kib=8192", Says("kept 0, then refused")),
     attack("100,000 clocks at once", "/pollable-flood?n=100000", Status(500)),
