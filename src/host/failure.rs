@@ -55,6 +55,11 @@ impl Failure {
         Self::GuestError(text)
     }
 
+    /// Whether a guest may well end so when not all of its request comes.
+    pub fn may_follow_a_broken_body(&self) -> bool {
+        matches!(self, Self::NoResponse | Self::NotReusable | Self::GuestError(_) | Self::Incomplete)
+    }
+
     /// Where in the guest it happened, and what led to it; costly to render.
     pub fn details(&self) -> Option<String> {
         match self {

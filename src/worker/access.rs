@@ -83,6 +83,12 @@ impl Exchange {
         self.received.as_ref().map_or(0, Watch::received)
     }
 
+    /// Why the app did not get all of its body.
+    fn body_problem(&self) -> Option<String> {
+        let violation = self.framing.body_violation().map(|violation| violation.reason.to_owned());
+        violation.or_else(|| Some(self.received.as_ref()?.problem()?.to_string()))
+    }
+
     /// Notes how long the app took until its answer began.
     pub fn took(&self) {
         self.worker.pace.note(self.started.elapsed());
@@ -180,8 +186,11 @@ impl Exchange {
     /// Logs that the response ends early, once, and has the client see that too.
     fn cut(&mut self, failure: &Failure) {
         if !std::mem::replace(&mut self.cut, true) {
-            let cause = format!("the response was cut after {} bytes: {failure}", self.sent);
-            self.failed(self.status, &cause, Some(failure));
+            let cut = format!("the response was cut after {} bytes", self.sent);
+            match self.body_problem().filter(|_| failure.may_follow_a_broken_body()) {
+                Some(problem) => self.refused(self.status.unwrap_or_default(), &format!("{cut}: {problem}")),
+                None => self.failed(self.status, &format!("{cut}: {failure}"), Some(failure)),
+            }
         }
         if self.version == Version::HTTP_10 {
             self.framing.cut();

@@ -1,10 +1,12 @@
 //! Request bodies on their way to a guest: counted against the limit, and read
 //! ahead so that a slow client holds no instance.
 
+use std::error::Error;
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,14 +26,32 @@ use crate::host::{BodyError, RequestBody};
 const UNKNOWN_LENGTH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a body cannot be had.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum BodyProblem {
     /// It is longer than `--limit-request-body`.
     TooLarge,
     /// It did not come in time.
     TooSlow,
-    /// Its framing is wrong, or the client went away.
-    Broken(hyper::Error),
+    /// Its framing is wrong, or the client went away; in hyper's words.
+    Broken(String),
+}
+
+impl BodyProblem {
+    fn broken(error: &hyper::Error) -> Self {
+        Self::Broken(error.source().map_or_else(|| error.to_string(), ToString::to_string))
+    }
+}
+
+impl fmt::Display for BodyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge => write!(f, "the body is larger than --limit-request-body"),
+            Self::TooSlow => {
+                write!(f, "the body came too slowly (--body-timeout, --min-rate, --request-timeout)")
+            }
+            Self::Broken(error) => write!(f, "not all of the body came: {error}"),
+        }
+    }
 }
 
 /// A body of which some is read, and what becomes of it.
@@ -59,26 +79,20 @@ pub(super) struct Watch(Arc<Watched>);
 
 #[derive(Debug, Default)]
 struct Watched {
-    overflowed: AtomicBool,
-    too_slow: AtomicBool,
+    problem: OnceLock<BodyProblem>,
     waiting: AtomicBool,
     received: AtomicU64,
 }
 
 impl Watch {
-    /// It turned out too large.
-    pub fn overflowed(&self) -> bool {
-        self.0.overflowed.load(Relaxed)
+    /// Why the guest did not get all of it.
+    pub fn problem(&self) -> Option<&BodyProblem> {
+        self.0.problem.get()
     }
 
     /// Bytes of it that have come.
     pub fn received(&self) -> u64 {
         self.0.received.load(Relaxed)
-    }
-
-    /// Its client has used up its time.
-    pub fn was_too_slow(&self) -> bool {
-        self.0.too_slow.load(Relaxed)
     }
 
     /// The guest waits for the client to send more of it.
@@ -143,7 +157,7 @@ pub(super) async fn read_ahead(
                     break true;
                 }
             }
-            Some(Err(error)) => return Err(BodyProblem::Broken(error)),
+            Some(Err(error)) => return Err(BodyProblem::broken(&error)),
             None => break true,
         }
     };
@@ -180,6 +194,14 @@ impl ReadAhead {
     fn end(&mut self) {
         (self.rest, self.place) = (None, None);
     }
+
+    /// The same, though there should.
+    fn fail<T>(&mut self, problem: BodyProblem, error: BodyError) -> Poll<Option<Result<T, BodyError>>> {
+        // Nothing else sets it, and after this nothing comes.
+        let _first = self.watch.0.problem.set(problem);
+        self.end();
+        Poll::Ready(Some(Err(error)))
+    }
 }
 
 impl Body for ReadAhead {
@@ -202,14 +224,15 @@ impl Body for ReadAhead {
         let Poll::Ready(frame) = polled else {
             let Some(allowance) = &mut self.allowance else { return Poll::Pending };
             std::task::ready!(allowance.poll_used_up(cx));
-            self.watch.0.too_slow.store(true, Relaxed);
-            self.end();
-            return Poll::Ready(Some(Err(BodyError::ConnectionReadTimeout)));
+            return self.fail(BodyProblem::TooSlow, BodyError::ConnectionReadTimeout);
         };
-        let frame = frame.transpose()?;
-        let Some(frame) = frame else {
-            self.end();
-            return Poll::Ready(None);
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return self.fail(BodyProblem::broken(&error), error.into()),
+            None => {
+                self.end();
+                return Poll::Ready(None);
+            }
         };
         if self.rest.as_ref().is_some_and(Incoming::is_end_stream) {
             self.end();
@@ -223,9 +246,7 @@ impl Body for ReadAhead {
             match left.checked_sub(length) {
                 Some(left) => self.left = Some(left),
                 None => {
-                    self.watch.0.overflowed.store(true, Relaxed);
-                    self.end();
-                    return Poll::Ready(Some(Err(BodyError::HttpRequestBodySize(None))));
+                    return self.fail(BodyProblem::TooLarge, BodyError::HttpRequestBodySize(None));
                 }
             }
         }

@@ -109,11 +109,7 @@ impl std::fmt::Display for Refusal {
                 };
                 write!(f, "{}{option}", violation.reason)
             }
-            Self::Body(BodyProblem::TooLarge) => write!(f, "the body is larger than --limit-request-body"),
-            Self::Body(BodyProblem::TooSlow) => {
-                write!(f, "the body came too slowly (--body-timeout, --min-rate, --request-timeout)")
-            }
-            Self::Body(BodyProblem::Broken(error)) => write!(f, "the body: {error}"),
+            Self::Body(problem) => problem.fmt(f),
             Self::BadTarget => write!(f, "the target or the host name is not valid"),
             Self::Full { why, .. } => why.fmt(f),
             Self::FullOfBodies => {

@@ -8,10 +8,11 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::access::{Exchange, Outgoing};
+use super::body::{self, BodyProblem};
 use super::connection::Client;
 use super::health::Probe;
 use super::respond::Refusal;
-use super::{Phase, Worker, body, request};
+use super::{Phase, Worker, request};
 use crate::host::{self, Call, Failure};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -94,19 +95,17 @@ async fn respond(
         secure: origin.secure,
     };
     let result = app.handle(Request::from_parts(parts, body), call).await;
-    if watch.overflowed() {
-        return Err(Refusal::Body(body::BodyProblem::TooLarge));
-    }
-    if watch.was_too_slow() {
-        return Err(Refusal::Body(body::BodyProblem::TooSlow));
-    }
     if let Some(violation) = exchange.framing.body_violation() {
         return Err(Refusal::Violation(violation));
     }
-    result.map_err(|failure| match failure {
+    if let Some(problem @ (BodyProblem::TooLarge | BodyProblem::TooSlow)) = watch.problem() {
+        return Err(Refusal::Body(problem.clone()));
+    }
+    result.map_err(|failure| match (failure, watch.problem()) {
         // The guest waited for the client.
-        Failure::Timeout if watch.is_waiting() => Refusal::Body(body::BodyProblem::TooSlow),
-        failure => Refusal::App(failure),
+        (Failure::Timeout, _) if watch.is_waiting() => Refusal::Body(BodyProblem::TooSlow),
+        (failure, Some(problem)) if failure.may_follow_a_broken_body() => Refusal::Body(problem.clone()),
+        (failure, _) => Refusal::App(failure),
     })
 }
 

@@ -48,6 +48,39 @@ fn a_body_flows_through_the_guest_while_the_client_still_sends() {
 }
 
 #[test]
+fn who_leaves_amid_a_body_is_told_from_an_app_that_fails() {
+    each_generation(|guest| {
+        let mut server = serve(guest, &["-w", "1", "--body-buffer", "0"]);
+        let mut connection = Connection::open(&server.address);
+        connection.send(CHUNKED_ECHO).unwrap();
+        connection.send(chunk(b"hello")).unwrap();
+        assert_eq!(connection.read_head().unwrap().0, 200);
+        assert_eq!(connection.read_chunk().unwrap(), b"hello");
+        connection.finish();
+        connection.read_to_close();
+        let line = server.wait_for_log("the response was cut after 5 bytes: not all of the body came: ");
+        assert!(line.contains(" INFO "), "{line}");
+        assert_eq!(server.count_log("ERROR"), 0);
+        // What fails with no fault of its client's still says so.
+        get_with(&server, "/no-response", "");
+        server.wait_for_log("ERROR");
+    });
+}
+
+#[test]
+fn an_app_that_has_no_answer_to_half_a_body_is_not_to_blame() {
+    let mut server = serve("probe", &["-w", "1", "--body-buffer", "0", "--instance-max-requests", "100"]);
+    assert_eq!(get_with(&server, "/once", "").status, 200);
+    let mut connection = Connection::open(&server.address);
+    connection.send(CHUNKED_ECHO.replace("/echo", "/once?read=yes")).unwrap();
+    connection.send(chunk(b"hello")).unwrap();
+    connection.finish();
+    assert_eq!(connection.read().unwrap().status, 400);
+    assert!(server.wait_for_log("not all of the body came: ").contains(" INFO "));
+    assert_eq!(server.count_log("ERROR"), 0);
+}
+
+#[test]
 fn a_large_body_comes_back_byte_for_byte() {
     // Any pattern whose period is no power of two: a piece out of place shows.
     let sent: Vec<u8> = (0..20 * MIB).map(|at| (at % 251) as u8).collect();
