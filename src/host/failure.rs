@@ -85,9 +85,9 @@ impl fmt::Display for Failure {
             Self::NoResponse => write!(f, "the guest returned without a response"),
             Self::NotReusable => write!(
                 f,
-                "the guest returned without a response, in an instance that had answered before, and after it had \
-                 read some of the request or sent others: nobody else can be asked. If it cannot answer twice, it needs \
-                 --instance-max-requests 1"
+                "the guest returned without a response, in an instance that had answered before. No other is asked, \
+                 since it has read some of the request, or sent others, or may write to a directory. If it cannot \
+                 answer twice, it needs --instance-max-requests 1"
             ),
             Self::GuestError(code) => write!(f, "the guest answered with the error {code}"),
             Self::Timeout => write!(f, "the guest took longer than --request-timeout"),

@@ -24,6 +24,9 @@ use super::weave::MOST_HANDLES;
 /// keeps up to some 200 KiB, which no memory limit counts.
 const MAX_RESOURCES: usize = 1_000;
 
+/// The same for each request of an instance that works on very many: an echo needs eight.
+const REQUEST_RESOURCES: usize = 64;
+
 /// Most of these and of what costs the host little, which is what a 0.2 instance waits for
 /// (`pollable`): engines that collect their garbage late keep one of each piece of a body.
 const MAX_HANDLES: usize = 50_000;
@@ -65,8 +68,11 @@ pub(super) struct Guest {
     has_asked: bool,
     /// Calls since it was last looked at what it holds.
     unseen: u32,
-    /// It held too much.
-    is_overfull: bool,
+    /// Most resources that it may hold and that cost the host much.
+    most: usize,
+    /// What it held when that was too much. It goes with the rest only: a body that goes
+    /// before its instance has failed looks like one that ended.
+    overfull: Option<ResourceTable>,
     /// It has computed for long.
     hog: Option<Hog>,
 }
@@ -116,8 +122,17 @@ impl App {
             printer,
             has_asked: false,
             unseen: 0,
-            is_overfull: false,
+            most: self.most_resources(),
+            overfull: None,
             hog: None,
+        }
+    }
+
+    /// Most resources of an instance, for all requests that it works on.
+    fn most_resources(&self) -> usize {
+        match self.loaded.pre {
+            Pre::V02(..) => MAX_RESOURCES,
+            Pre::V03(_) => MAX_RESOURCES.max(REQUEST_RESOURCES * self.config().instance_concurrency as usize),
         }
     }
 
@@ -126,7 +141,7 @@ impl App {
         match self.loaded.pre {
             Pre::V02(..) => MAX_HANDLES,
             // Streams, futures and tasks are among them, which cost more than a pollable.
-            Pre::V03(_) => MAX_RESOURCES,
+            Pre::V03(_) => self.most_resources(),
         }
     }
 
@@ -160,8 +175,8 @@ impl Guest {
     pub fn explain(&self, failure: Failure) -> Failure {
         match failure {
             Failure::Trap(error) if self.budget.exceeded => Failure::OutOfMemory(error),
-            Failure::Trap(_) if self.is_overfull => {
-                let text = format!("it held more than {MAX_RESOURCES} resources");
+            Failure::Trap(_) if self.overfull.is_some() => {
+                let text = format!("it held more than {} resources", self.most);
                 Failure::Trap(Arc::new(wasmtime::Error::msg(text)))
             }
             other => other,
@@ -184,6 +199,7 @@ impl Guest {
     /// # Errors
     /// It has more than guests forget, or had very much.
     pub fn renew(&mut self, mut other: Self, used: usize) -> anyhow::Result<Left> {
+        ensure!(self.overfull.is_none(), "it held too many resources");
         let (mut request, mut fields) = (false, 0);
         for resource in self.table.iter_mut() {
             match () {
@@ -233,15 +249,26 @@ impl Guest {
             return;
         }
         self.unseen = 0;
+        if self.holds_more_than(self.most) {
+            // A smaller limit would not do: places that were free before are given out whatever it is.
+            self.overfull = Some(std::mem::replace(&mut self.table, empty_table(0)));
+        }
+    }
+
+    fn holds_more_than(&mut self, most: usize) -> bool {
         let resources = self.table.iter_mut();
         // No less than there are, and known without a look at each.
-        if resources.size_hint().1.is_some_and(|places| places <= MAX_RESOURCES) {
-            return;
-        }
-        if resources.filter(|resource| !resource.is::<DynPollable>()).count() > MAX_RESOURCES {
-            // A smaller limit would not do: places that were free before are given out whatever it is.
-            (self.table, self.is_overfull) = (empty_table(0), true);
-        }
+        let may_hold = resources.size_hint().1.is_none_or(|places| places > most);
+        may_hold && resources.filter(|resource| !resource.is::<DynPollable>()).count() > most
+    }
+
+    /// Whether it can take another request; to be asked when it has answered. One that
+    /// keeps a little of each would otherwise fail a request that has done nothing.
+    pub fn has_room(&mut self) -> bool {
+        let places = self.table.iter_mut().size_hint().1;
+        self.overfull.is_none()
+            && places.is_some_and(|places| places <= self.table.max_capacity() / 2)
+            && !self.holds_more_than(self.most / 2)
     }
 
     /// Notes which request the instance works on, for its output and its account.

@@ -1,6 +1,6 @@
 //! Guests that answer one request and no other, although their instances are to be
-//! reused: each request that meets one is asked again of a fresh instance, and the app's
-//! instances are not reused any more.
+//! reused: each request that meets one is asked again of a fresh instance, and after some
+//! of these the app's instances are not reused any more.
 
 use std::io;
 use std::pin::Pin;
@@ -16,9 +16,14 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::app::Request;
 use crate::sys::shared;
 
+/// Who can answer once only has no answer to a second request, ever. One such may come
+/// from what the app remembers; so many, with no second request answered between, do not.
+pub(super) const EVIDENCE: u64 = 3;
+
 /// What all workers of a generation have found out about an app.
 pub(super) struct Reuse {
-    is_given_up: &'static AtomicU64,
+    /// Second requests without an answer since the last one that had one.
+    failed: &'static AtomicU64,
 }
 
 impl Reuse {
@@ -28,17 +33,26 @@ impl Reuse {
     /// There is no memory.
     pub fn new() -> io::Result<Self> {
         let (words, _) = shared::words(1)?;
-        Ok(Self { is_given_up: &words[0] })
+        Ok(Self { failed: &words[0] })
     }
 
     /// Whether instances may answer a second request.
     pub fn is_possible(&self) -> bool {
-        self.is_given_up.load(Relaxed) == 0
+        self.failed.load(Relaxed) < EVIDENCE
     }
 
-    /// Notes that they cannot; whether no worker had done so before.
-    pub fn give_up(&self) -> bool {
-        self.is_given_up.swap(1, Relaxed) == 0
+    /// Notes that an instance had no answer to its second request; whether that is enough, now.
+    pub fn second_failed(&self) -> bool {
+        self.failed.fetch_add(1, Relaxed) + 1 == EVIDENCE
+    }
+
+    /// Notes that one had an answer.
+    pub fn second_answered(&self) {
+        let failed = self.failed.load(Relaxed);
+        if (1..EVIDENCE).contains(&failed) {
+            // Whoever was faster has more to say.
+            let _same = self.failed.compare_exchange(failed, 0, Relaxed, Relaxed);
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use super::failure::Failure;
 use super::guest::Guest;
 use super::load::Pre;
 use super::outgoing::Answer;
-use super::reuse::Spare;
+use super::reuse::{EVIDENCE, Spare};
 use super::rewind::{Beginning, Rewindable};
 use super::ticker::SLICE;
 use super::usage::within;
@@ -68,14 +68,14 @@ impl Idle {
         instances.pop()
     }
 
-    /// Notes that instances answer one request and no other.
-    fn do_not_reuse(&self, app: &App) {
-        if app.loaded.reuse.give_up() {
+    /// Notes that an instance had no answer to its second request.
+    fn second_failed(&self, app: &App) {
+        if app.loaded.reuse.second_failed() {
             tracing::warn!(
                 app = app.loaded.config.name,
-                "an instance that had answered a request returned without a response to the next one, which a fresh \
-                 instance answered: instances of this component answer one request only, and are not reused any more. \
-                 Say --instance-max-requests 1, or build it so that it can be reused (in JavaScript: export \
+                "{EVIDENCE} instances that had answered a request returned without a response to their second, and \
+                 none had one between these: instances of this component answer one request only, and are not reused \
+                 any more. Say --instance-max-requests 1, or build it so that it can be reused (in JavaScript: export \
                  incomingHandler instead of listening for fetch events)"
             );
         }
@@ -127,20 +127,31 @@ async fn serve_or_retry(
         None => instantiate(app).await?,
         Some(instance) if instance.answered > 0 => {
             let is_second = instance.answered == 1;
-            let (spare, request) = Spare::of(request);
-            return match serve(app, instance, request, call, answer).await {
-                // What it has done to others would be done twice.
-                Err(Failure::NotReusable) if call.usage.outbound() == 0 && !app.may_write() => {
-                    let request = spare.again().ok_or(Failure::NotReusable)?;
-                    let served = serve(app, instantiate(app).await?, request, call, answer).await;
-                    // Who can answer once only fails at its second request, and a fresh one answers that.
-                    if is_second && served.is_ok() {
-                        app.idle.do_not_reuse(app);
-                    }
-                    served
+            let (spare, request) = match app.may_write() {
+                true => (None, request),
+                false => {
+                    let (spare, request) = Spare::of(request);
+                    (Some(spare), request)
                 }
-                served => served,
             };
+            let served = serve(app, instance, request, call, answer).await;
+            if !matches!(served, Err(Failure::NotReusable)) {
+                if is_second && served.is_ok() {
+                    app.loaded.reuse.second_answered();
+                }
+                return served;
+            }
+            // What it has done to others would be done twice.
+            let spare = spare.filter(|_| call.usage.outbound() == 0);
+            let served = match spare.and_then(Spare::again) {
+                Some(request) => serve(app, instantiate(app).await?, request, call, answer).await,
+                None => served,
+            };
+            // Nothing is known of an app whose fresh instance has no answer either.
+            if is_second && matches!(served, Ok(()) | Err(Failure::NotReusable)) {
+                app.idle.second_failed(app);
+            }
+            return served;
         }
         Some(instance) => instance,
     };
@@ -214,7 +225,8 @@ async fn serve(
     }
     instance.left -= 1;
     instance.answered += 1;
-    if (instance.left > 0 && app.loaded.reuse.is_possible()) || instance.rewind(app).await {
+    let goes_on = instance.left > 0 && app.loaded.reuse.is_possible() && instance.store.data_mut().has_room();
+    if goes_on || instance.rewind(app).await {
         app.idle.put(instance);
     }
     Ok(())

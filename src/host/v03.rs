@@ -202,7 +202,7 @@ async fn serve(
                 }
             };
             seat.leave();
-            if ended.is_err() {
+            if ended.is_err() || !accessor.with(|mut store| store.data_mut().has_room()) {
                 seat.retire();
             }
             ended

@@ -74,6 +74,7 @@ pub const OF_0_2: &[Attack] = &[
 
     attack("100,000 maps of fields", "/field-flood?n=100000", Status(500)),
     attack("1,500 maps of fields", "/field-flood?n=1500", Status(500)),
+    attack("1,400 maps of fields amid a body", "/field-flood-amid-body?n=1400", Status(500)),
     attack("2,000 maps of fields in others' places", "/swapped-flood?n=2000", Status(500)),
     attack("100,000 things to wait for", "/readiness-flood?n=100000", Fails),
     attack("100,000 requests with bodies", "/request-flood?n=100000", Status(500)),

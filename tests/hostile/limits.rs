@@ -176,6 +176,21 @@ fn much_to_wait_for_may_be_kept_and_little_of_what_costs_the_host_more() {
 }
 
 #[test]
+fn who_keeps_some_of_each_request_fails_none() {
+    let args = ["-w", "1", "--instance-max-requests", "100000"];
+    let server = Server::start(&[&[&*guest_arg("abuse")], &args[..]].concat());
+    let mut connection = Connection::open(&server.address);
+    for (kept, requests) in [(1, 1100), (5, 300), (6, 300), (499, 10), (1100, 10)] {
+        for nth in 0..requests {
+            let path = format!("/field-flood-for-ever?n={kept}");
+            let answer = connection.get(&path).unwrap();
+            assert_eq!(answer.status, 200, "{kept} of each, request {nth}: {}", answer.text());
+        }
+    }
+    assert_eq!(server.count_log("ERROR"), 0);
+}
+
+#[test]
 fn guests_that_compute_all_get_on() {
     for guest in GENERATIONS {
         let server = serve(guest, &["-w", "1", "--request-timeout", "1h"]);

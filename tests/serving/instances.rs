@@ -63,7 +63,7 @@ fn a_guest_that_answers_only_once_is_asked_again_in_a_fresh_instance() {
     let mut server = serve("probe", &["-w", "1", "--instance-max-requests", "1000"]);
     let mut connection = Connection::open(&server.address);
     assert_eq!(connection.get("/once").unwrap().status, 200);
-    for body in ["", "a body that it does not read"] {
+    for body in ["", "a body that it does not read", ""] {
         let answer = connection.post("/once", body.as_bytes()).unwrap();
         assert_eq!((answer.status, answer.text().as_str()), (200, "answered once\n"));
     }
@@ -92,19 +92,36 @@ fn who_has_answered_twice_is_asked_again_and_still_reused() {
 fn who_may_write_is_not_asked_again() {
     let dir = tempfile::tempdir().unwrap();
     let mount = format!("{}::/data:rw", dir.path().display());
-    let server = serve("probe", &["-w", "1", "--instance-max-requests", "1000", "--dir", &mount]);
+    let mut server = serve("probe", &["-w", "1", "--instance-max-requests", "1000", "--dir", &mount]);
     let mut connection = Connection::open(&server.address);
-    assert_eq!([200, 500], [(); 2].map(|()| connection.get("/once").unwrap().status));
+    // Three times it has no answer to a second request, and then is asked for none.
+    for status in [200, 500, 200, 500, 200, 500, 200, 200, 200] {
+        assert_eq!(connection.get("/once").unwrap().status, status);
+    }
+    server.wait_for_log("may write to a directory");
+    server.wait_for_log(ONCE_ONLY);
+}
+
+#[test]
+fn a_second_request_that_has_no_answer_now_and_then_does_not_end_reuse() {
+    let server = serve("probe", &["-w", "1", "--instance-max-requests", "2"]);
+    let mut connection = Connection::open(&server.address);
+    for _ in 0..4 {
+        assert_eq!(count(&mut connection), 1);
+        assert_eq!(connection.get("/once").unwrap().text(), "answered once\n");
+        assert_eq!(count(&mut connection), 2, "the fresh one that was asked goes on");
+        assert_eq!([count(&mut connection), count(&mut connection)], [1, 2]);
+    }
+    assert_eq!(server.count_log(ONCE_ONLY), 0);
 }
 
 #[test]
 fn one_worker_finds_out_for_all_and_one_warning_says_so() {
     let mut server = serve("probe", &["-w", "2", "--instance-max-requests", "1000"]);
     let mut connections: Vec<_> = (0..8).map(|_| Connection::open(&server.address)).collect();
-    let mut workers = BTreeSet::new();
+    let workers: BTreeSet<_> = connections.iter_mut().map(worker).collect();
     for _ in 0..3 {
         for connection in &mut connections {
-            workers.insert(worker(connection));
             assert_eq!(connection.get("/once").unwrap().status, 200);
         }
     }
@@ -153,4 +170,26 @@ fn peak(concurrency: &str, clients: usize) -> u64 {
 fn an_instance_of_0_3_works_on_several_requests_at_once_if_it_may() {
     assert!(peak("16", 8) > 1);
     assert_eq!(peak("1", 8), 1);
+}
+
+#[test]
+fn an_instance_of_0_3_has_room_for_as_many_requests_as_it_may_work_on() {
+    let many = ["--instance-concurrency", "400", "--max-concurrency", "800"];
+    let args = ["-w", "1", "--instance-max-requests", "1000", "--body-buffer", "0"];
+    let server = serve("probe_p3", &[&args[..], &many].concat());
+    let mut connections: Vec<_> = (0..300).map(|_| Connection::open(&server.address)).collect();
+    for connection in &mut connections {
+        connection
+            .send("POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n")
+            .unwrap();
+    }
+    for connection in &mut connections {
+        assert_eq!(connection.read_head().unwrap().0, 200);
+        assert_eq!(connection.read_chunk().unwrap(), b"hi");
+    }
+    for connection in &mut connections {
+        connection.send("0\r\n\r\n").unwrap();
+        assert!(connection.read_chunk().unwrap().is_empty());
+    }
+    assert_eq!(server.count_log("ERROR"), 0);
 }

@@ -1,5 +1,7 @@
 //! More of something than anybody needs. The host may end the guest instead of refusing.
 
+use core::arch::wasm32::unreachable;
+
 use wasip2::cli::stdout::get_stdout;
 use wasip2::clocks::monotonic_clock;
 use wasip2::filesystem::preopens::get_directories;
@@ -16,6 +18,25 @@ fn wanted(request: &Request) -> usize {
 pub fn fields(request: Request, reply: Reply) {
     let kept: Vec<_> = (0..wanted(&request)).map(|_| Fields::new()).collect();
     reply.text(200, &format!("kept {}\n", kept.len()));
+}
+
+/// What it keeps, its body among it, must not look ended when that turns out too much.
+pub fn fields_amid_body(request: Request, reply: Reply) {
+    let writer = reply.start(200, &[]);
+    let _ = writer.write(b"not all");
+    let _ = writer.flush();
+    let _kept: Vec<_> = (0..wanted(&request)).map(|_| Fields::new()).collect();
+    unreachable()
+}
+
+/// Nothing in it is amiss but that an instance that is reused has more with each request;
+/// and to look at a clock is to be told nothing.
+pub fn fields_for_ever(request: Request, reply: Reply) {
+    let wanted = wanted(&request);
+    drop(request);
+    reply.text(200, "kept\n");
+    (0..wanted).for_each(|_| std::mem::forget(Fields::new()));
+    (0..300).for_each(|_| drop(monotonic_clock::now()));
 }
 
 pub fn requests(request: Request, reply: Reply) {

@@ -40,6 +40,8 @@ const ROUTES: &[(&str, &str, &str, Route)] = &[
     ("/ignore-body", "", "never reads the request's", bodies::ignore),
 
     ("/field-flood", "n=N", "keeps N maps of fields", floods::fields),
+    ("/field-flood-amid-body", "n=N", "the same amid its body", floods::fields_amid_body),
+    ("/field-flood-for-ever", "n=N", "the same, and never drops them", floods::fields_for_ever),
     ("/request-flood", "n=N", "keeps N requests with their bodies", floods::requests),
     ("/method-flood", "n=N&kib=N", "keeps N requests with long methods", floods::methods),
     ("/pollable-flood", "n=N", "waits for N clocks at once", floods::pollables),
