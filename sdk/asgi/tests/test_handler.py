@@ -93,10 +93,13 @@ class Failures(unittest.TestCase):
         async def refused(scope, receive, send):
             await text(send, b"x", headers=[(b"x", b"two\nlines")])
 
+        async def no_status(scope, receive, send):
+            await text(send, b"x", status=1000)
+
         async def websocket(scope, receive, send):
             await send({"type": "websocket.accept"})
 
-        for app in (raises, silent, refused, websocket):
+        for app in (raises, silent, refused, no_status, websocket):
             response, error = ask(http_only(app))
             self.assertEqual((response.status, response.body.pieces), (500, [b"Internal Server Error\n"]), app)
             self.assertTrue(response.is_whole)

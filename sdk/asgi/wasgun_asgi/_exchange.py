@@ -126,12 +126,17 @@ class Exchange:
             head = http.Fields.from_list(fields)
         except Err as error:
             raise ValueError(f"the host refuses the header fields {fields}: {error.value}") from error
-        self._writer, reader = wit_world.byte_stream()
-        self._result, trailers = _future("result_option_")(lambda: Ok(None))
+        writer, reader = wit_world.byte_stream()
+        result, trailers = _future("result_option_")(lambda: Ok(None))
         response, sent = http.Response.new(head, reader, trailers)
         # Whether it arrived is seen by its body.
         sent.__exit__(None, None, None)
-        response.set_status_code(status)
+        try:
+            response.set_status_code(status)
+        except Err as error:
+            raise ValueError(f"the host refuses the status {status}") from error
+        # Not before it is a response: until then a 500 can be sent.
+        self._writer, self._result = writer, result
         self._response.set_result(response)
 
     def _close(self) -> None:

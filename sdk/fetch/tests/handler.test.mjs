@@ -70,6 +70,15 @@ test("large pieces go as the host has room", async () => {
   assert.deepEqual([answer.body().length, answer.isFinished], [12_345, true]);
 });
 
+test("what no Request can be made of is the client's fault", async () => {
+  for (const request of [{ host: "256.256.256.256" }, { host: "xn--a" }, { method: { tag: "trace" } }]) {
+    const answer = await ask(() => assert.fail("it is not asked"), request);
+    assert.deepEqual([answer.status, answer.body(), answer.errors], [400, "Bad Request\n", ""]);
+  }
+  const lower = await ask((request) => new Response(request.method), { method: { tag: "other", val: "get" } });
+  assert.equal(lower.body(), "GET");
+});
+
 test("a failure before the head is a 500", async () => {
   const failures = [
     () => {
@@ -78,6 +87,7 @@ test("a failure before the head is a 500", async () => {
     async () => Promise.reject(new Error("asked to")),
     () => "no response",
     () => new Response("x", { headers: { connection: "close" } }),
+    () => Response.error(),
   ];
   for (const failure of failures) {
     const answer = await ask(failure);

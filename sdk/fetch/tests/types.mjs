@@ -39,14 +39,14 @@ export class Fields extends Resource {
 }
 
 export class IncomingRequest extends Resource {
-  constructor({ method = { tag: "get" }, target = "/", fields = [], pieces = [], isCut = false, scheme }) {
+  constructor({ method = { tag: "get" }, host = "example.com", target = "/", fields = [], pieces = [], isCut = false, scheme }) {
     super();
-    Object.assign(this, { m: method, target, fields, pieces: [...pieces], isCut, s: scheme });
+    Object.assign(this, { m: method, host, target, fields, pieces: [...pieces], isCut, s: scheme });
   }
 
   method = () => this.m;
   scheme = () => this.s;
-  authority = () => "example.com";
+  authority = () => this.host;
   pathWithQuery = () => this.target;
   headers = () => this.child(new Fields(this.fields.map(([name, value]) => [name, bytes(value)])));
 
@@ -70,6 +70,7 @@ export class OutgoingResponse {
   }
 
   setStatusCode(status) {
+    if (status < 100) throw new Error("no status");
     this.status = status;
   }
 

@@ -14,15 +14,8 @@ export function handler(fetch) {
     async handle(incoming, responseOut) {
       const body = new Body(incoming);
       try {
-        let response;
-        try {
-          response = await fetch(request(incoming, body));
-          if (!(response instanceof Response)) throw new TypeError(`the handler returned ${typeof response}, not a Response`);
-        } catch (error) {
-          report(error);
-          response = new Response("Internal Server Error\n", { status: 500 });
-        }
-        await respond(response, responseOut);
+        const asked = request(incoming, body);
+        await respond(asked ? await answer(fetch, asked) : new Response("Bad Request\n", { status: 400 }), responseOut);
       } finally {
         // In this order, children first: what is left to the garbage collector makes a reused instance grow.
         body.drop();
@@ -32,6 +25,20 @@ export function handler(fetch) {
   };
 }
 
+async function answer(fetch, request) {
+  try {
+    const response = await fetch(request);
+    if (!(response instanceof Response)) throw new TypeError(`the handler returned ${typeof response}, not a Response`);
+    return response;
+  } catch (error) {
+    report(error);
+    return failed();
+  }
+}
+
+const failed = () => new Response("Internal Server Error\n", { status: 500 });
+
+/** Nothing, if `Request` does not know its host or method, which HTTP may know: `Host: 256.256.256.256`, `TRACE`. */
 function request(incoming, body) {
   const scheme = incoming.scheme()?.tag === "HTTPS" ? "https" : "http";
   const target = incoming.pathWithQuery() ?? "/";
@@ -44,9 +51,13 @@ function request(incoming, body) {
   const headers = new Headers();
   for (const [name, value] of fields.entries()) headers.append(name, latin1(value));
   drop(fields);
-  // These have none, and a `Request` with one cannot be made.
-  if (method === "GET" || method === "HEAD") return new Request(url, { method, headers });
-  return new Request(url, { method, headers, body: body.stream(), duplex: "half" });
+  // These have none, and a `Request` with one cannot be made; it takes `get` for the same.
+  const rest = /^(get|head)$/i.test(method) ? {} : { body: body.stream(), duplex: "half" };
+  try {
+    return new Request(url, { method, headers, ...rest });
+  } catch {
+    return undefined;
+  }
 }
 
 /** The body of a request, which is taken when somebody reads it. */
@@ -88,12 +99,15 @@ async function respond(response, responseOut) {
   let outgoing;
   try {
     outgoing = new OutgoingResponse(fieldsOf(response.headers));
+    outgoing.setStatusCode(response.status);
   } catch (error) {
-    report(new Error(`the host refuses the headers ${JSON.stringify([...response.headers])}`, { cause: error }));
-    response = new Response("Internal Server Error\n", { status: 500 });
+    const head = `the status ${response.status} with the headers ${JSON.stringify([...response.headers])}`;
+    report(new Error(`the host refuses ${head}`, { cause: error }));
+    drop(outgoing);
+    response = failed();
     outgoing = new OutgoingResponse(fieldsOf(response.headers));
+    outgoing.setStatusCode(response.status);
   }
-  outgoing.setStatusCode(response.status);
   const body = outgoing.body();
   ResponseOutparam.set(responseOut, { tag: "ok", val: outgoing });
   const stream = body.write();

@@ -97,6 +97,30 @@ func TestAShortResponseHasALength(t *testing.T) {
 	}
 }
 
+func TestATypeIsGuessedOnlyOfWhatHasNone(t *testing.T) {
+	for _, set := range []func(http.Header){
+		func(h http.Header) { h["Content-Type"] = nil },
+		func(h http.Header) { h.Set("Content-Encoding", "gzip") },
+	} {
+		h, _ := ask(&host{}, func(w http.ResponseWriter, _ *http.Request) {
+			set(w.Header())
+			io.WriteString(w, "\x1f\x8b\x08")
+		})
+		if h.fields["content-type"] != nil || h.body() != "\x1f\x8b\x08" {
+			t.Errorf("%+v", h)
+		}
+	}
+}
+
+func TestARequestOfNoLengthHasNoBody(t *testing.T) {
+	sent := []adapter.Field{{Name: "content-length", Value: []byte("0")}}
+	ask(&host{method: "POST", sent: sent}, func(_ http.ResponseWriter, r *http.Request) {
+		if r.Body != http.NoBody || r.ContentLength != 0 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
 func TestALongOneIsStreamed(t *testing.T) {
 	h, _ := ask(&host{method: "POST", Reader: strings.NewReader(strings.Repeat("x", 100_000))},
 		func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })

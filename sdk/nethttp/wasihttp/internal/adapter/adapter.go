@@ -103,6 +103,9 @@ func newRequest(host Host, target string) (*http.Request, error) {
 	} else if request.Method == http.MethodGet || request.Method == http.MethodHead {
 		request.ContentLength = 0
 	}
+	if request.Header.Get("Content-Length") == "0" {
+		request.Body = http.NoBody
+	}
 	// One address, and the right one: the server sees to that.
 	if client := request.Header.Get("X-Forwarded-For"); client != "" {
 		request.RemoteAddr = client + ":0"
@@ -149,7 +152,9 @@ func (r *response) Write(data []byte) (int, error) {
 	if !hasBody(r.status) {
 		return 0, http.ErrBodyNotAllowed
 	}
-	if r.head.Get("Content-Type") == "" && !r.hasBegun && len(data) > 0 {
+	// One that is there and empty says that there is to be none.
+	_, hasType := r.head["Content-Type"]
+	if !hasType && r.head.Get("Content-Encoding") == "" && !r.hasBegun && len(data) > 0 {
 		r.head.Set("Content-Type", http.DetectContentType(data))
 	}
 	return r.buffer.Write(data)

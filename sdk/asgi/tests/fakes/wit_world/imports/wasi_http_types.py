@@ -92,6 +92,8 @@ class Response:
         return cls(fields, body, trailers), sent
 
     def set_status_code(self, status):
+        if not 100 <= status <= 999:
+            raise Err(None)
         self.status = status
 
     @property

@@ -123,6 +123,8 @@ class OutgoingResponse(Resource):
         self.fields, self.status, self.taken = fields, 200, None
 
     def set_status_code(self, status):
+        if not 100 <= status <= 999:
+            raise Err(None)
         self.status = status
 
     def body(self):
