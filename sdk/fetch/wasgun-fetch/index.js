@@ -38,7 +38,7 @@ async function answer(fetch, request) {
 
 const failed = () => new Response("Internal Server Error\n", { status: 500 });
 
-/** Nothing, if `Request` does not know its host or method, which HTTP may know: `Host: 256.256.256.256`, `TRACE`. */
+/** Nothing, if no `Request` can be made of it, which knows less than HTTP does: `Host: 256.256.256.256`. */
 function request(incoming, body) {
   const scheme = incoming.scheme()?.tag === "HTTPS" ? "https" : "http";
   const target = incoming.pathWithQuery() ?? "/";
