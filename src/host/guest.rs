@@ -267,7 +267,7 @@ impl Guest {
     pub fn has_room(&mut self) -> bool {
         let places = self.table.iter_mut().size_hint().1;
         self.overfull.is_none()
-            && places.is_some_and(|places| places <= self.table.max_capacity() / 2)
+            && places.is_some_and(|places| places <= MAX_HANDLES / 2)
             && !self.holds_more_than(self.most / 2)
     }
 

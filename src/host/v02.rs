@@ -127,13 +127,7 @@ async fn serve_or_retry(
         None => instantiate(app).await?,
         Some(instance) if instance.answered > 0 => {
             let is_second = instance.answered == 1;
-            let (spare, request) = match app.may_write() {
-                true => (None, request),
-                false => {
-                    let (spare, request) = Spare::of(request);
-                    (Some(spare), request)
-                }
-            };
+            let (spare, request) = Spare::of(request);
             let served = serve(app, instance, request, call, answer).await;
             if !matches!(served, Err(Failure::NotReusable)) {
                 if is_second && served.is_ok() {
@@ -141,11 +135,12 @@ async fn serve_or_retry(
                 }
                 return served;
             }
+            // What it has read may be why: clients must not be able to end reuse.
+            let Some(request) = spare.again() else { return served };
             // What it has done to others would be done twice.
-            let spare = spare.filter(|_| call.usage.outbound() == 0);
-            let served = match spare.and_then(Spare::again) {
-                Some(request) => serve(app, instantiate(app).await?, request, call, answer).await,
-                None => served,
+            let served = match call.usage.outbound() > 0 || app.may_write() {
+                true => served,
+                false => serve(app, instantiate(app).await?, request, call, answer).await,
             };
             // Nothing is known of an app whose fresh instance has no answer either.
             if is_second && matches!(served, Ok(()) | Err(Failure::NotReusable)) {

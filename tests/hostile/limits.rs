@@ -94,7 +94,8 @@ fn the_access_log_and_the_status_say_what_a_request_has_used() {
         let mut server = serve(guest, &[&log[..], &control[..]].concat());
         let lines = access_lines(&mut server);
         assert_eq!(get(&server.address, "/hello").status, 200);
-        assert_eq!(get(&server.address, "/spin?ms=300").status, 200);
+        // A twentieth of which it gets on a busy machine too.
+        assert_eq!(get(&server.address, "/spin?ms=1000").status, 200);
         assert_eq!(get(&server.address, "/sleep?ms=300").status, 200);
         assert_eq!(get(&server.address, "/alloc?mib=32").status, 200);
         assert_eq!(Connection::open(&server.address).post("/sink", &[b'x'; 300_000]).unwrap().status, 200);
@@ -103,12 +104,10 @@ fn the_access_log_and_the_status_say_what_a_request_has_used() {
         let lines = lines.lock().unwrap().clone();
         let number = |line: usize, key: &str| lines[line][key].as_u64().unwrap();
         let (hello, spin, sleep, alloc, sink, outbound) = (0, 1, 2, 3, 4, 5);
-        // Both take 300 ms; of these the one that spins computes as much as a busy machine lets it.
-        assert!(number(sleep, "us") >= 300_000, "{guest}: {}", lines[sleep]);
+        assert!(number(spin, "cpu_us") >= 50_000, "{guest}: {}", lines[spin]);
         assert!(
-            number(spin, "cpu_us") > 5 * number(sleep, "cpu_us"),
-            "{guest}: {} {}",
-            lines[spin],
+            number(sleep, "us") >= 300_000 && number(sleep, "cpu_us") < 150_000,
+            "{guest}: {}",
             lines[sleep]
         );
         assert!((1 << 16..32 << 20).contains(&number(hello, "memory")), "{guest}: {}", lines[hello]);
@@ -117,7 +116,7 @@ fn the_access_log_and_the_status_say_what_a_request_has_used() {
         assert_eq!((number(outbound, "outbound"), number(hello, "outbound")), (1, 0));
         eventually("the status has the sums", || {
             let status = super::support::control::status(&socket);
-            status["app_cpu_ms"].as_u64() >= Some(number(spin, "cpu_us") / 1000)
+            status["app_cpu_ms"].as_u64() >= Some(50)
                 && status["received"].as_u64() == Some(300_000)
                 && status["sent"].as_u64() > Some(20)
                 && status["outbound"].as_u64() == Some(1)

@@ -134,8 +134,11 @@ fn one_worker_finds_out_for_all_and_one_warning_says_so() {
 fn nobody_else_is_asked_when_the_request_was_read() {
     let mut server = serve("probe", &["-w", "1", "--instance-max-requests", "1000"]);
     let mut connection = Connection::open(&server.address);
-    assert_eq!(count(&mut connection), 1);
-    assert_eq!(connection.post("/once?read=yes", b"read").unwrap().status, 500);
+    // As often as they like: what they read may be to blame, and that is the client's.
+    for _ in 0..4 {
+        assert_eq!(count(&mut connection), 1);
+        assert_eq!(connection.post("/once?read=yes", b"read").unwrap().status, 500);
+    }
     server.wait_for_log("it needs --instance-max-requests 1");
     assert_eq!([count(&mut connection), count(&mut connection)], [1, 2], "nothing is known of the others");
     assert_eq!(server.count_log(ONCE_ONLY), 0);
